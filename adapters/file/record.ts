@@ -1,0 +1,227 @@
+import { isRehydrateError, parseJson, pathText, suspectDigits, type RecordedEvent, type RehydrateError } from '../../src/index.js'
+import type { LinePage } from './lines.js'
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const SPACE = 0x20
+const COMMA = 0x2c
+const TYPE = Buffer.from('{"type":')
+const KEY = Buffer.from('"key":')
+const NEXT_KEY = Buffer.from(',"key":"')
+const NULL = Buffer.from('null')
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
+
+/**
+ * Finds type and key without parsing where a line has the usual layout, `{"type":"…","key":"…",…`, a space allowed after `:` and `,`.
+ * Types are interned: a log has few of them.
+ */
+export class Columns {
+  /** The bytes of each type with its closing quote. */
+  readonly #types: { readonly quoted: Buffer; readonly text: string }[] = []
+
+  /** Where the text of the type starts, or −1 in any other layout. */
+  typeStart(page: LinePage, line: number): number {
+    const at = page.start(line)
+    return startsWith(page.buffer, at, TYPE) ? textStart(page.buffer, at + TYPE.length) : -1
+  }
+
+  /** The type, or null where the layout is another. */
+  typeAt(page: LinePage, line: number): string | null {
+    const start = this.typeStart(page, line)
+    if (start < 0) return null
+    for (const { quoted, text } of this.#types) {
+      if (startsWith(page.buffer, start, quoted)) return text
+    }
+    const end = textEnd(page.buffer, start)
+    return end <= start ? null : this.#intern(page, start, end)
+  }
+
+  /** The key; undefined where the layout is another. */
+  keyAt(page: LinePage, line: number): string | null | undefined {
+    const { buffer } = page
+    const typeStart = this.typeStart(page, line)
+    const typeEnd = typeStart < 0 ? -1 : textEnd(buffer, typeStart)
+    if (typeEnd < 0 || buffer[typeEnd + 1] !== COMMA) return undefined
+    const name = buffer[typeEnd + 2] === SPACE ? typeEnd + 3 : typeEnd + 2
+    if (!startsWith(buffer, name, KEY)) return undefined
+    const value = name + KEY.length
+    const start = textStart(buffer, value)
+    if (start < 0) return startsWith(buffer, buffer[value] === SPACE ? value + 1 : value, NULL) ? null : undefined
+    const end = textEnd(buffer, start)
+    return end < 0 ? undefined : page.text(start, end)
+  }
+
+  /** Does a parsed record say what the usual layout says? True in any other layout. */
+  agrees(page: LinePage, line: number, type: string, key: string | null): boolean {
+    const start = this.typeStart(page, line)
+    if (start >= 0 && holdsText(page.buffer, start, type)) {
+      const at = start + type.length + 1
+      if (key !== null && startsWith(page.buffer, at, NEXT_KEY) && holdsText(page.buffer, at + NEXT_KEY.length, key)) return true
+    }
+    const foundKey = this.keyAt(page, line)
+    return (this.typeAt(page, line) ?? type) === type && (foundKey === undefined || foundKey === key)
+  }
+
+  #intern(page: LinePage, start: number, end: number): string {
+    const text = page.text(start, end)
+    if (this.#types.length < 64) this.#types.push({ quoted: Buffer.from(page.buffer.subarray(start, end + 1)), text })
+    return text
+  }
+}
+
+function startsWith(buffer: Buffer, at: number, bytes: Buffer): boolean {
+  for (let i = 0; i < bytes.length; i++) {
+    if (buffer[at + i] !== bytes[i]) return false
+  }
+  return true
+}
+
+/** True where an ASCII text and a closing quote are at `at`. */
+function holdsText(buffer: Buffer, at: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 0x7f || buffer[at + i] !== code) return false
+  }
+  return buffer[at + text.length] === QUOTE
+}
+
+/** After the opening quote of a string that begins at `at`, maybe behind one space; −1: no string. */
+function textStart(buffer: Buffer, at: number): number {
+  const quote = buffer[at] === SPACE ? at + 1 : at
+  return buffer[quote] === QUOTE ? quote + 1 : -1
+}
+
+/** The closing quote of a string without escapes, −1 for any other. The LF that ends every line stops the search. */
+function textEnd(buffer: Buffer, start: number): number {
+  for (let at = start; ; at++) {
+    const byte = buffer[at] as number
+    if (byte === QUOTE) return at
+    if (byte === BACKSLASH || byte < SPACE) return -1
+  }
+}
+
+/** Parses a line. LOG_CORRUPT names the field that is not what it must be. Fields it does not know are passed over. */
+export function parseRecord(page: LinePage, line: number): RecordedEvent {
+  const isSuspect = suspectDigits(page.buffer, page.start(line), page.end(line))
+  const fields = parseLine(page, line, isSuspect)
+  const { type, key = null, id = null, schemaVersion = 1, headers, recordedAt, offset } = fields
+  const partition = page.segment.partition
+  const expectedOffset = page.offset + line
+  if (typeof type !== 'string' || type === '') throw wrong(page, line, 'type', 'a non-empty string', type)
+  if (key !== null && typeof key !== 'string') throw wrong(page, line, 'key', 'a string or null', key)
+  if (id !== null && typeof id !== 'string') throw wrong(page, line, 'id', 'a string or null', id)
+  if (typeof schemaVersion !== 'number' || !Number.isSafeInteger(schemaVersion) || schemaVersion < 1) {
+    throw wrong(page, line, 'schemaVersion', 'an integer from 1', schemaVersion)
+  }
+  if (offset !== undefined && offset !== expectedOffset) throw wrong(page, line, 'offset', expectedOffset, offset)
+  return {
+    partition,
+    offset: expectedOffset,
+    type,
+    schemaVersion,
+    key,
+    data: fields.data === undefined ? null : fields.data,
+    bigIntegers: isSuspect ? findBigIntegers(fields.data) : null,
+    recordedAtMs: recordedAt === undefined || recordedAt === null ? null : parseTime(page, line, recordedAt),
+    headers: headers === undefined || headers === null ? NO_HEADERS : parseHeaders(page, line, headers),
+    id,
+  }
+}
+
+interface LineFields {
+  readonly type?: unknown
+  readonly key?: unknown
+  readonly data?: unknown
+  readonly recordedAt?: unknown
+  readonly schemaVersion?: unknown
+  readonly id?: unknown
+  readonly headers?: unknown
+  readonly offset?: unknown
+}
+
+function parseLine(page: LinePage, line: number, isSuspect: boolean): LineFields {
+  const text = page.text(page.start(line), page.end(line))
+  try {
+    // The page has seen that it begins with { and so can be nothing but an object.
+    return (isSuspect ? parseJson(text, { int64: 'wide', where: page.placeOf(line) }) : JSON.parse(text)) as LineFields
+  } catch (cause) {
+    if (isRehydrateError(cause)) throw cause
+    throw page.corrupt(line, `is not JSON (${(cause as Error).message})`, { cause })
+  }
+}
+
+function wrong(page: LinePage, line: number, field: string, expected: unknown, actual: unknown): RehydrateError {
+  return page.corrupt(line, actual === undefined ? `has no ${field}` : `has a ${field} that is not valid`, { expected, actual })
+}
+
+/** Paths of the bigints in a value; null: none. Whether they may be there is for the projection to say. */
+function findBigIntegers(data: unknown): readonly string[] | null {
+  const paths: string[] = []
+  const trail: (string | number)[] = []
+  const walk = (value: unknown): void => {
+    if (typeof value === 'bigint') paths.push(pathText(trail, trail.length))
+    if (typeof value !== 'object' || value === null) return
+    for (const [name, item] of Object.entries(value)) {
+      trail.push(Array.isArray(value) ? Number(name) : name)
+      walk(item)
+      trail.pop()
+    }
+  }
+  walk(data)
+  return paths.length === 0 ? null : paths
+}
+
+const ISO_8601 = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d))?$/
+
+/** The day read last, as `2026-01-31T`, and its start: neighbours in a log share it. */
+let knownDay = '-'
+let knownDayMs = NaN
+
+/** `2026-01-31T12:34:56Z` and `…56.789Z`: what nearly all logs write, without the cost of Date.parse. NaN for any other form. */
+function parseUtc(text: string): number {
+  const { length } = text
+  if ((length !== 20 && length !== 24) || text.charCodeAt(length - 1) !== 0x5a) return NaN
+  if (!text.startsWith(knownDay)) {
+    knownDay = text.slice(0, 11)
+    const midnight = `${knownDay}00:00:00Z`
+    knownDayMs = isCalendarTime(midnight) ? Date.parse(midnight) : NaN
+  }
+  const hour = twoDigits(text, 11)
+  const minute = twoDigits(text, 14)
+  const second = twoDigits(text, 17)
+  const ms = length === 24 ? twoDigits(text, 20) * 10 + twoDigits(text, 21) % 10 : 0
+  const isPlain = hour < 24 && minute < 60 && second < 60 && text.charCodeAt(13) === 0x3a && text.charCodeAt(16) === 0x3a
+  if (!isPlain || (length === 24 && text.charCodeAt(19) !== 0x2e)) return NaN
+  return knownDayMs + hour * 3_600_000 + minute * 60_000 + second * 1_000 + ms
+}
+
+function twoDigits(text: string, at: number): number {
+  const tens = text.charCodeAt(at) - 0x30
+  const ones = text.charCodeAt(at + 1) - 0x30
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : NaN
+}
+
+/** ISO 8601, with a day that its month has: Date.parse makes March out of February 30. */
+function isCalendarTime(text: string): boolean {
+  const day = Number(text.slice(8, 10))
+  return ISO_8601.test(text) && day <= new Date(Date.UTC(Number(text.slice(0, 4)), Number(text.slice(5, 7)), 0)).getUTCDate()
+}
+
+/** A date without a time is midnight UTC; a time without a zone is refused, because it would mean what the machine's zone says. */
+function parseTime(page: LinePage, line: number, recordedAt: unknown): number {
+  if (typeof recordedAt === 'number' && Number.isSafeInteger(recordedAt)) return recordedAt
+  const plain = typeof recordedAt === 'string' ? parseUtc(recordedAt) : NaN
+  if (!Number.isNaN(plain)) return plain
+  const atMs = typeof recordedAt === 'string' && isCalendarTime(recordedAt) ? Date.parse(recordedAt.replace(',', '.')) : NaN
+  if (Number.isNaN(atMs)) throw wrong(page, line, 'recordedAt', 'integer milliseconds or ISO 8601 with Z or an offset', recordedAt)
+  return atMs
+}
+
+function parseHeaders(page: LinePage, line: number, headers: unknown): Readonly<Record<string, string>> {
+  const isRecord = typeof headers === 'object' && headers !== null && !Array.isArray(headers)
+  if (!isRecord || !Object.values(headers).every((value) => typeof value === 'string')) {
+    throw wrong(page, line, 'headers', 'an object of strings', headers)
+  }
+  return headers as Record<string, string>
+}

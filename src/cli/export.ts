@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto'
+import { open, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import {
+  compareUtf8, formatPosition, isRehydrateError, openState, positionToJson, type Projection, type State, stringifyJson, type Value,
+} from '../index.js'
+import { type Handler, usage } from './command.js'
+import { grouped } from './format.js'
+import { withJob } from './job.js'
+
+export const exportCommand: Handler = (context) => withJob(context, async (job) => {
+  const { flags, io, output } = context
+  const out = flags.text('out')
+  if (out === undefined && output.reader !== 'person') {
+    throw usage('export --json needs --out FILE: without it stdout is the state itself.')
+  }
+  const generation = flags.whole('generation')
+  const state = await openState(job.store, { projection: job.projection, ...(generation === undefined ? {} : { generation }) })
+  try {
+    if (out === undefined) {
+      for await (const { text } of exportLines(state, job.projection)) {
+        if (output.closed) break
+        await output.write(text)
+      }
+      return 0
+    }
+    const entries = await writeWhole(resolve(io.folder, out), state, job.projection)
+    const { position, root } = state
+    await output.document({
+      job: job.name, out, format: 'ndjson', entries, generation: state.generation, position: positionToJson(position), root,
+    })
+    await output.lines([
+      `${out}  ${grouped(entries)} entries at ${formatPosition(position) || 'the start'}`,
+      `  root  ${root ?? 'pending'}`,
+    ])
+    return 0
+  } finally {
+    await state.close()
+  }
+})
+
+const PAGE_ENTRIES = 1_000
+
+/** The state as NDJSON, some lines at a time: collections, and keys in them, in the order of their UTF-8 bytes. */
+async function* exportLines(state: State, projection: Projection): AsyncGenerator<{ text: string; entries: number }> {
+  for (const collection of projection.collections.map(({ name }) => name).sort(compareUtf8)) {
+    let after: string | null = null
+    for (;;) {
+      const page: readonly { key: string; value: Value }[] = await state.scan(collection, after, PAGE_ENTRIES)
+      const head = `{"collection":${JSON.stringify(collection)},"key":`
+      const lines = page.map(({ key, value }) => `${head}${JSON.stringify(key)},"value":${stringifyJson(value)}}\n`)
+      if (lines.length > 0) yield { text: lines.join(''), entries: lines.length }
+      if (page.length < PAGE_ENTRIES) break
+      after = page.at(-1)?.key ?? null
+    }
+  }
+}
+
+/** Writes beside the file and renames over it when everything is on disk: a reader sees the old file or the whole new one. */
+async function writeWhole(file: string, state: State, projection: Projection): Promise<number> {
+  const draft = join(dirname(file), `.${basename(file)}.${randomUUID()}.part`)
+  let entries = 0
+  try {
+    const handle = await open(draft, 'wx')
+    try {
+      for await (const part of exportLines(state, projection)) {
+        await handle.write(part.text)
+        entries += part.entries
+      }
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(draft, file)
+  } catch (error) {
+    await rm(draft, { force: true })
+    if (isRehydrateError(error)) throw error
+    throw usage(`${file} could not be written: ${(error as Error).message}`, { fix: 'Name a file that can be written.' })
+  }
+  return entries
+}

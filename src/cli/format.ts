@@ -1,0 +1,63 @@
+/** Numbers and times as people read them. */
+
+/** 1,234,567 */
+export function grouped(count: number): string {
+  return Math.round(count).toLocaleString('en-US')
+}
+
+const UNITS = [{ size: 1e9, unit: ' G' }, { size: 1e6, unit: ' M' }, { size: 1e4, unit: ' k', divisor: 1e3 }]
+
+function scaleOf(count: number): { divisor: number; unit: string } {
+  const scale = UNITS.find(({ size }) => count >= size)
+  return scale === undefined ? { divisor: 1, unit: '' } : { divisor: scale.divisor ?? scale.size, unit: scale.unit }
+}
+
+/** 10.9 M, 212.4 k, 9,999 */
+export function compact(count: number): string {
+  const { divisor, unit } = scaleOf(count)
+  return divisor === 1 ? grouped(count) : `${(count / divisor).toFixed(1)}${unit}`
+}
+
+/** 39.0/50.0 M: both in the unit of the second. */
+export function compactOf(part: number, whole: number): string {
+  const { divisor, unit } = scaleOf(whole)
+  return divisor === 1 ? `${grouped(part)}/${grouped(whole)}` : `${(part / divisor).toFixed(1)}/${(whole / divisor).toFixed(1)}${unit}`
+}
+
+/** 212 k/s, 21.2 k/s, 950/s: three digits are enough for a rate. */
+export function rate(perSecond: number): string {
+  const { divisor, unit } = scaleOf(perSecond)
+  const scaled = perSecond / divisor
+  const digits = divisor === 1 || scaled >= 100 ? 0 : scaled >= 10 ? 1 : 2
+  return `${scaled.toFixed(digits)}${unit}/s`
+}
+
+/** Rounded down, so that 100 % means all. */
+export function percent(part: number, whole: number): string {
+  return `${whole === 0 ? '100.0' : (Math.floor((part / whole) * 1000) / 10).toFixed(1)} %`
+}
+
+/** 0:52, 1:02:03 */
+export function clock(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
+  const tail = String(seconds % 60).padStart(2, '0')
+  return hours === 0 ? `${minutes}:${tail}` : `${hours}:${String(minutes).padStart(2, '0')}:${tail}`
+}
+
+/** 850 ms, 5.1 s, 3:20 */
+export function duration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : clock(ms)
+}
+
+/** `text` in so many columns, with … where it was cut. */
+export function fit(text: string, columns: number): string {
+  return text.length <= columns ? text : `${text.slice(0, Math.max(0, columns - 1))}…`
+}
+
+/** Aligns the first column of two. */
+export function table(rows: readonly (readonly [string, string])[], indent = '  '): string[] {
+  const width = Math.max(0, ...rows.map(([name]) => name.length))
+  return rows.map(([name, text]) => `${indent}${name.padEnd(width)}  ${text}`.trimEnd())
+}

@@ -1,0 +1,87 @@
+import {
+  formatPosition, type GenerationRow, positionFromJson, positionToJson, RehydrateError, type StateStore,
+} from '../index.js'
+import { type Context, type Handler, usage, wholeNumber } from './command.js'
+import { withJob } from './job.js'
+import { timeText, writerJson, writerText } from './status.js'
+
+export const generationCommand: Handler = (context) => withJob(context, async (job) => {
+  const action = context.positionals.get('ACTION')
+  const number = context.positionals.get('N')
+  if (action === 'list') {
+    if (number !== undefined) throw usage('generation list takes no number.', { actual: number })
+    await list(context, job.name, job.store)
+    return 0
+  }
+  if (number === undefined) {
+    throw usage(`generation ${action} takes the number of a generation.`, { fix: '`rehydrate generation list` shows them.' })
+  }
+  const generation = wholeNumber('N', number)
+  const rows = await job.store.generations()
+  const previous = rows.find(({ live }) => live)?.generation ?? null
+  if (action === 'drop') await drop(context, job.name, job.store, generation, previous)
+  else await switchTo(context, job.name, job.store, findRow(rows, generation), previous)
+  return 0
+})
+
+async function list(context: Context, job: string, store: StateStore): Promise<void> {
+  const rows = await store.generations()
+  await context.output.document({
+    job,
+    generations: rows.map((row) => ({
+      generation: row.generation, live: row.live, everSealed: row.everSealed,
+      position: row.checkpoint === null ? null : row.checkpoint.manifest.position,
+      root: row.checkpoint?.manifest.root ?? null,
+      projectionVersion: row.checkpoint?.manifest.projection.version ?? null,
+      checkpointAt: row.checkpoint === null ? null : timeText(row.checkpoint.writtenAtMs),
+      writer: writerJson(row),
+    })),
+  })
+  const lines = rows.map((row) => `${rowText(row)}  writer ${writerText(row)}`)
+  await context.output.lines(lines.length === 0 ? [`${job}  no generation yet`] : lines)
+}
+
+function rowText(row: GenerationRow): string {
+  const manifest = row.checkpoint?.manifest
+  const position = manifest === undefined ? 'no checkpoint' : formatPosition(positionFromJson(manifest.position)) || 'the start'
+  const state = row.live ? 'live' : row.everSealed ? 'sealed' : 'building'
+  return [String(row.generation).padStart(3), state.padEnd(8), position, manifest?.root ?? 'root pending'].join('  ')
+}
+
+/** Readers see another state afterwards: printed first, done with `--execute` only. */
+async function switchTo(context: Context, job: string, store: StateStore, row: GenerationRow, previous: number | null): Promise<void> {
+  const { generation } = row
+  if (!row.everSealed) {
+    throw new RehydrateError('STORE_GENERATION', {
+      message: `Generation ${generation} was never sealed.`, actual: generation,
+      fix: `\`rehydrate replay ${job}\` goes on with it and seals it.`,
+    })
+  }
+  const executed = context.flags.has('execute') && previous !== generation
+  if (executed) await store.switchTo(generation, previous)
+  await context.output.document({
+    job, generation, previous, executed, position: positionToJson(positionFromJson(row.checkpoint?.manifest.position ?? {})),
+    root: row.checkpoint?.manifest.root ?? null,
+  })
+  const change = `${job}  live generation ${previous ?? 'none'} → ${generation}`
+  await context.output.lines(
+    previous === generation ? [`${job}  generation ${generation} is live already`]
+    : executed ? [`${change}, done`]
+    : [change, rowText(row), 'Nothing was changed. The same command with --execute does it.'],
+  )
+}
+
+async function drop(context: Context, job: string, store: StateStore, generation: number, previous: number | null): Promise<void> {
+  await store.drop(generation)
+  await context.output.document({ job, generation, previous, executed: true })
+  await context.output.lines([`${job}  generation ${generation} is dropped`])
+}
+
+function findRow(rows: readonly GenerationRow[], generation: number): GenerationRow {
+  const row = rows.find((candidate) => candidate.generation === generation)
+  if (row !== undefined) return row
+  throw new RehydrateError('STORE_GENERATION', {
+    message: `There is no generation ${generation}.`, actual: generation,
+    expected: rows.map((candidate) => candidate.generation).join(', '),
+  })
+}

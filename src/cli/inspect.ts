@@ -1,0 +1,114 @@
+import type { NamedJob } from '../host/config.js'
+import {
+  explain, formatPosition, openState, parsePosition, type Position, positionToJson, type State, stringifyJson, type Value,
+} from '../index.js'
+import { type Context, type Handler, usage } from './command.js'
+import { withJob } from './job.js'
+
+export const inspectCommand: Handler = (context) => withJob(context, async (job) => {
+  const key = context.positionals.get('KEY') as string
+  const collection = collectionOf(context, job)
+  const at = context.flags.text('at')
+  const found = at === undefined ? await readNow(context, job, collection, key) : await readThen(context, job, collection, key, at)
+  const { value, position, generation } = found
+  const head = {
+    collection, key, present: value !== undefined, generation, position: position === null ? null : positionToJson(position),
+    ...(at === undefined ? {} : { at }),
+  }
+  await writeWithValue(context, head, value ?? null)
+  const where = position === null ? at : formatPosition(position) || 'the start'
+  await context.output.lines([
+    `${collection}/${key} at ${where}${generation === null ? '' : ` (generation ${generation})`}`,
+    value === undefined ? 'absent' : stringifyJson(value),
+  ])
+  return value === undefined ? 1 : 0
+})
+
+interface Found {
+  readonly value: Value | undefined
+  /** Null for a TIME: the log is cut there, and its offsets are not asked for. */
+  readonly position: Position | null
+  /** Null where the value was folded from the log. */
+  readonly generation: number | null
+}
+
+async function readNow(context: Context, job: NamedJob, collection: string, key: string): Promise<Found> {
+  const state = await openJobState(context, job)
+  try {
+    const { position, generation } = state
+    return { value: await state.get(collection, key), position, generation }
+  } finally {
+    await state.close()
+  }
+}
+
+async function readThen(context: Context, job: NamedJob, collection: string, key: string, at: string): Promise<Found> {
+  const upTo = parseAt(at)
+  if (context.flags.has('generation')) throw usage('--at folds the log; it goes without --generation.')
+  // Events that the state was built without are left out here too.
+  const accepted = (await job.store.generations()).find(({ live }) => live)?.checkpoint?.manifest.accepted ?? []
+  let value: Value | undefined
+  for await (const step of explain({ source: job.source, projection: job.projection, collection, key, upTo, accepted })) {
+    value = step.value ?? undefined
+  }
+  return { value, position: upTo instanceof Date ? null : upTo, generation: null }
+}
+
+export const explainCommand: Handler = (context) => withJob(context, async (job) => {
+  const key = context.positionals.get('KEY') as string
+  const collection = collectionOf(context, job)
+  const state = await openJobState(context, job)
+  const { position, generation, checkpoint } = state
+  await state.close()
+  const { output } = context
+  const steps = explain({
+    source: job.source, projection: job.projection, collection, key, upTo: position, accepted: checkpoint.manifest.accepted,
+  })
+  const events: string[] = []
+  await output.lines([`${collection}/${key} up to ${formatPosition(position) || 'the start'}`])
+  for await (const { partition, offset, type, value } of steps) {
+    if (output.closed) break
+    const event = `${JSON.stringify({ partition, offset, type }).slice(0, -1)},"value":${stringifyJson(value)}}`
+    if (output.reader === 'lines') await output.write(`${event}\n`)
+    else if (output.reader === 'document') events.push(event)
+    await output.lines([`  ${partition}@${offset}  ${type}  ${value === null ? 'absent' : stringifyJson(value)}`])
+  }
+  if (output.reader === 'document') {
+    const head = JSON.stringify({ collection, key, generation, position: positionToJson(position) })
+    await output.write(`${head.slice(0, -1)},"events":[${events.join(',')}]}\n`)
+  }
+  return 0
+})
+
+function openJobState(context: Context, job: NamedJob): Promise<State> {
+  const generation = context.flags.whole('generation')
+  return openState(job.store, { projection: job.projection, ...(generation === undefined ? {} : { generation }) })
+}
+
+function collectionOf(context: Context, job: NamedJob): string {
+  const names = job.projection.collections.map(({ name }) => name)
+  const given = context.flags.text('collection')
+  if (given === undefined && names.length > 1) {
+    throw usage(`${job.projection.name} has ${names.length} collections; say which one.`, {
+      expected: names.join(', '), fix: 'Name it with --collection NAME.',
+    })
+  }
+  const name = given ?? names[0] as string
+  if (!names.includes(name)) throw usage(`There is no collection ${name}.`, { expected: names.join(', '), actual: name })
+  return name
+}
+
+/** A document with a value of the state in it: its integers are exact, also beyond 2^53. */
+async function writeWithValue(context: Context, head: object, value: Value): Promise<void> {
+  if (context.output.reader === 'person') return
+  await context.output.write(`${JSON.stringify(head).slice(0, -1)},"value":${stringifyJson(value)}}\n`)
+}
+
+function parseAt(text: string): Position | Date {
+  if (text.includes('@')) return parsePosition(text)
+  const time = new Date(text)
+  if (/^\d{4}-\d{2}-\d{2}(T.+(Z|[+-]\d{2}:\d{2}))?$/.test(text) && Number.isFinite(time.getTime())) return time
+  throw usage(`--at ${text}: this is neither a position nor a time.`, {
+    expected: 'PARTITION@OFFSET,… or a time such as 2026-11-21T10:00:00Z', actual: text,
+  })
+}

@@ -1,0 +1,32 @@
+import { expectSame, type ConformanceCase } from './kit.js'
+import { makeRecords, readAll, withLog, type SourceHarness } from './source-harness.js'
+import { readingCases } from './source-reading.js'
+import { trustCases } from './source-trust.js'
+
+export type { SourceCapability, SourceEntry, SourceHarness, SourceHole, SourceLog, SourceRecord } from './source-harness.js'
+
+/**
+ * The laws of EventSource, as cases for any test runner. Cases whose needs the harness does not have are left out;
+ * that it has what it says, and nothing it does not say, is a case too.
+ */
+export function sourceCases(harness: SourceHarness): readonly ConformanceCase[] {
+  const cases = [honestHarness(harness), ...readingCases(harness), ...trustCases(harness)]
+  return cases.filter(({ needs }) => needs.every((need) => (harness.capabilities as readonly string[]).includes(need)))
+}
+
+const METHODS = ['append', 'truncate', 'expire', 'rewrite', 'recreate', 'tear'] as const
+
+function honestHarness(harness: SourceHarness): ConformanceCase {
+  return {
+    name: 'the harness has the capabilities that it names, and the source keeps a chain exactly where it says so',
+    needs: [],
+    run: () => withLog(harness, { p: makeRecords(3) }, async (log, source) => {
+      for (const method of METHODS) {
+        expectSame(`the log can ${method}`, log[method] !== undefined, harness.capabilities.includes(method))
+      }
+      const { marks } = await readAll(source, 'p')
+      expectSame('marks carry a chain', marks.at(-1)?.input !== null, harness.capabilities.includes('chain'))
+      if (harness.capabilities.includes('holes')) expectSame('continuity of a log with holes', source.continuity, 'sparse')
+    }),
+  }
+}

@@ -1,0 +1,96 @@
+import { RehydrateError } from '../errors.js'
+import { compareUtf8, type Offset } from './position.js'
+import type { EventBatch, RecordedEvent } from './source.js'
+
+/** A place in the merge of order 'time': events before it are applied, none before it may come later. */
+export interface MergePoint {
+  /** recordedAt, raised to the highest before it in its partition. Milliseconds since 1970. */
+  readonly timeMs: number
+  readonly partition: string
+  readonly offset: Offset
+}
+
+/** (time, partition by UTF-8 bytes, offset). */
+export function compareMergePoints(a: MergePoint, b: MergePoint): number {
+  return a.timeMs - b.timeMs || compareUtf8(a.partition, b.partition) || a.offset - b.offset
+}
+
+/**
+ * The clock of one partition under order 'time': recordedAt made non-decreasing. RECORDED_AT_MISSING where a record has none;
+ * TIMESTAMP_IMPLAUSIBLE where a record lies more than futureMs before one that stands ahead of it in the partition, so that
+ * raising it would move it that far: the log's own later records say that the earlier timestamp was ahead of its time.
+ */
+export class PartitionClock {
+  readonly #partition: string
+  readonly #futureMs: number
+  #highMs: number
+  #highOffset: Offset | null = null
+
+  constructor(partition: string, futureMs: number, highMs: number = Number.NEGATIVE_INFINITY) {
+    this.#partition = partition
+    this.#futureMs = futureMs
+    this.#highMs = highMs
+  }
+
+  /** The highest recordedAt so far; −Infinity before the first. */
+  get highMs(): number { return this.#highMs }
+
+  place(offset: Offset, recordedAtMs: number | null): MergePoint {
+    if (recordedAtMs === null) throw recordedAtMissing(this.#partition, offset)
+    if (this.#highMs - recordedAtMs > this.#futureMs) throw this.#implausible(offset, recordedAtMs)
+    if (recordedAtMs > this.#highMs) {
+      this.#highMs = recordedAtMs
+      this.#highOffset = offset
+    }
+    return { timeMs: this.#highMs, partition: this.#partition, offset }
+  }
+
+  #implausible(offset: Offset, recordedAtMs: number): RehydrateError {
+    const culprit = this.#highOffset === null ? 'a record before it' : `${this.#partition}@${this.#highOffset}`
+    return new RehydrateError('TIMESTAMP_IMPLAUSIBLE', {
+      message: `${culprit} says ${isoTime(this.#highMs)}, yet ${this.#partition}@${offset} after it says ${isoTime(recordedAtMs)}.`,
+      partition: this.#partition, offset: this.#highOffset ?? offset,
+      expected: `at most ${this.#futureMs} ms ahead`, actual: `${this.#highMs - recordedAtMs} ms ahead`,
+    })
+  }
+}
+
+export function recordedAtMissing(partition: string, offset: Offset): RehydrateError {
+  return new RehydrateError('RECORDED_AT_MISSING', {
+    message: `${partition}@${offset} has no recordedAt.`, partition, offset,
+  })
+}
+
+/** LATE_EVENT: `event` belongs before `point`, up to which the merge has been applied. */
+export function lateEvent(event: MergePoint, point: MergePoint): RehydrateError {
+  return new RehydrateError('LATE_EVENT', {
+    message: `${event.partition}@${event.offset} (${isoTime(event.timeMs)}) belongs before ${point.partition}@${point.offset} `
+      + `(${isoTime(point.timeMs)}), which is applied already.`,
+    partition: event.partition, offset: event.offset,
+    expected: `after ${isoTime(point.timeMs)}`, actual: isoTime(event.timeMs),
+  })
+}
+
+export function isoTime(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+/** A batch that parses each record once: the merge looks at recordedAt before the fold reads the rest. */
+export function remembering(batch: EventBatch): EventBatch {
+  const events = new Map<number, RecordedEvent>()
+  return {
+    partition: batch.partition, length: batch.length, through: batch.through, holes: batch.holes, bytes: batch.bytes,
+    offsetAt: (i) => batch.offsetAt(i),
+    typeAt: (i) => batch.typeAt(i),
+    keyAt: (i) => batch.keyAt(i),
+    markAt: (i) => batch.markAt(i),
+    event(i) {
+      const known = events.get(i)
+      // Handed out once from memory: a second reader (the double run) gets its own copy.
+      if (known !== undefined && events.delete(i)) return known
+      const event = batch.event(i)
+      events.set(i, event)
+      return event
+    },
+  }
+}

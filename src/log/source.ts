@@ -1,0 +1,110 @@
+import type { Value } from '../value/canonical.js'
+import type { Offset } from './position.js'
+
+/** One record as the log holds it. */
+export interface RecordedEvent {
+  readonly partition: string
+  readonly offset: Offset
+  readonly type: string
+  /** 1 where the log says nothing. */
+  readonly schemaVersion: number
+  readonly key: string | null
+  /** What is in an event is for its schema or its handler to say. Plain JSON data; integers beyond 2^53 are bigints. */
+  readonly data: any
+  /** Paths in `data` (`$.total`, `$.items[2].count`) that hold such a bigint; null: none. */
+  readonly bigIntegers: readonly string[] | null
+  /** Milliseconds since 1970, UTC; null where the log says nothing. */
+  readonly recordedAtMs: number | null
+  readonly headers: Readonly<Record<string, string>>
+  readonly id: string | null
+}
+
+/** Offsets that hold no event for us, by reason. Anything else that is missing is LOG_GAP. */
+export interface Holes {
+  readonly control: number
+  readonly aborted: number
+  readonly filtered: number
+  readonly compactedOrLost: number
+}
+
+/**
+ * A run of records of one partition, in offset order. Columnar and lazy: `event(i)` parses, the other accessors need not.
+ * It stays valid after the next batch came. Accessors take 0 ≤ i < length.
+ */
+export interface EventBatch {
+  readonly partition: string
+  /** Records in this batch; may be 0, when only `through` moved. */
+  readonly length: number
+  /** The last offset this batch accounts for, inclusive; also covers offsets that hold no event. */
+  readonly through: Offset
+  readonly holes: Holes
+  /** Bytes of log behind this batch. */
+  readonly bytes: number
+  offsetAt(i: number): Offset
+  typeAt(i: number): string
+  keyAt(i: number): string | null
+  event(i: number): RecordedEvent
+  /** The mark after record i. Called for the last record before a checkpoint only, so it may cost something. */
+  markAt(i: number): Mark
+}
+
+/** What a source keeps of how far it was read: stored in the same commit as the state. */
+export interface Mark {
+  /** Identity of the partition (e.g. a hash of its first record); part of the manifest. */
+  readonly id: string
+  /** Chain over everything read up to here, hex; null where the source keeps none, or was not read from the start. */
+  readonly input: string | null
+  /** The source's own: hashes of the last records, hints where to seek. Plain data. */
+  readonly proof: Value
+}
+
+/** Is the log that the mark was taken from still the one we see? `code` is one of the exit-7 codes. */
+export type MarkCheck =
+  | { readonly is: 'same' }
+  | { readonly is: 'different'; readonly code: 'LOG_TRUNCATED' | 'LOG_RECREATED' | 'LOG_REWRITTEN'; readonly why: string }
+  | { readonly is: 'unprovable'; readonly why: string }
+
+/** Both inclusive. An empty partition has last = first − 1. */
+export interface Bounds {
+  readonly first: Offset
+  readonly last: Offset
+}
+
+export interface ReadLimits {
+  /** A batch holds at most this many records. */
+  readonly events: number
+  /** … and about this many bytes of log, but at least one record. */
+  readonly bytes: number
+}
+
+/** The records with after < offset ≤ upTo. `mark` is the one taken at `after`; null from the start, or where no chain is wanted. */
+export interface ReadRange {
+  readonly after: Offset
+  readonly upTo: Offset
+  readonly mark: Mark | null
+}
+
+/**
+ * A log. What a factory returns is inert: it opens on the first call, so that a worker can make its own.
+ *
+ * - `dense`: every offset between first and last holds a record; a missing one is LOG_GAP.
+ * - `sparse`: offsets may be missing; `through` proves progress, `holes` says why.
+ *
+ * Errors: SOURCE_UNREACHABLE after the source's own back-off, LOG_* (exit 7) for a log that can not be trusted.
+ */
+export interface EventSource {
+  readonly continuity: 'dense' | 'sparse'
+  /** Called before the first event of a run and before a seal, with the mark and offset at which each partition stands. */
+  check(marks: ReadonlyMap<string, { readonly mark: Mark; readonly at: Offset }>): Promise<ReadonlyMap<string, MarkCheck>>
+  /**
+   * Every partition there is. An incomplete last record is LOG_TORN_TAIL, or "not yet" (left out) where `following`.
+   */
+  bounds(options?: { readonly following?: boolean }): Promise<ReadonlyMap<string, Bounds>>
+  /**
+   * One partition, in offset order. Ends after the batch whose `through` reaches upTo; a batch never goes beyond upTo.
+   * upTo lies within the bounds given last. Aborting the signal ends the iteration without an error.
+   */
+  read(partition: string, range: ReadRange, limits: ReadLimits, signal: AbortSignal): AsyncIterable<EventBatch>
+  /** Idempotent. */
+  close(): Promise<void>
+}

@@ -1,0 +1,38 @@
+import { formatHash, hashValue } from '../digest/hash.js'
+import { encode } from '../value/canonical.js'
+import type { Projection } from './define.js'
+
+/** Hashes of the parts of a projection, so that a change can be named. Each is `sh1:<hex>`. */
+export interface Fingerprint {
+  /** name, version, order, collections, events (types, versions, keys), policies: each hashed by itself. */
+  readonly shape: Readonly<Record<string, string>>
+  readonly code: string
+  /** 'modules': source bytes of the files reached by relative imports; 'text': the handlers' source text. */
+  readonly codeFrom: 'modules' | 'text'
+}
+
+/**
+ * The fingerprint of a projection: every part of its shape hashed by itself, so that a change can be named, and its code.
+ * `code` is the hash over its modules' source where the host could find them, else null: then the handlers' own text is taken.
+ */
+export function fingerprintOf(projection: Projection, code: string | null): Fingerprint {
+  const shape: Record<string, string> = {}
+  for (const [part, value] of Object.entries(projection.shape)) shape[part] = formatHash(hashValue(encode(value)))
+  return code === null
+    ? { shape, code: formatHash(hashValue(encode(handlerText(projection)))), codeFrom: 'text' }
+    : { shape, code, codeFrom: 'modules' }
+}
+
+/** The parts in which two fingerprints differ: names of the shape, and 'code'. Empty: the same projection. */
+export function changedParts(before: Fingerprint, now: Fingerprint): string[] {
+  const names = new Set([...Object.keys(before.shape), ...Object.keys(now.shape)])
+  const changed = [...names].filter((name) => before.shape[name] !== now.shape[name]).sort()
+  if (before.code !== now.code || before.codeFrom !== now.codeFrom) changed.push('code')
+  return changed
+}
+
+function handlerText(projection: Projection): string[] {
+  const functions: unknown[] = []
+  for (const type of projection.types.values()) functions.push(type.name, type.handler, type.keys, ...type.upcasters)
+  return functions.map(String)
+}

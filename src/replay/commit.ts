@@ -1,0 +1,197 @@
+import { hashEntries, hashKeys } from '../digest/batch.js'
+import { collectionRoot, formatHash, HASH_BYTES, parseHash, stateRoot } from '../digest/hash.js'
+import { updateTrie, type TrieChange } from '../digest/trie.js'
+import { positionToJson } from '../log/position.js'
+import type { Projection } from '../projection/define.js'
+import type { Fingerprint } from '../projection/fingerprint.js'
+import type { Slot } from '../projection/view.js'
+import { makeManifestHash } from '../store/checkpoint-codec.js'
+import type { Checkpoint, CollectionRoot, Manifest, Writer } from '../store/checkpoint.js'
+import type { EntryKey, PutEntry, StoreSession } from '../store/contract.js'
+import type { Value } from '../value/canonical.js'
+import type { Clock } from './api.js'
+import type { Cut } from './cut.js'
+import { IDS, type IdWindow } from './ids.js'
+import { OWNERS, ownerKey } from './owners.js'
+import { DIGEST, MARKS, MERGE } from './state.js'
+import { checkedValue, type WorkingSet } from './working-set.js'
+
+/** Collections of the engine that decide how the next event applies: what `control` in the manifest covers. */
+const CONTROL: ReadonlySet<string> = new Set([OWNERS, IDS, MERGE])
+
+type Roots = Readonly<Record<string, CollectionRoot>>
+
+export interface CommitOptions {
+  readonly sealed: boolean
+  readonly durable: boolean
+  readonly goLive?: boolean
+  /** Set where every stored byte has just been re-read. */
+  readonly scrubbed?: boolean
+}
+
+/** Writes checkpoints: entries, marks, digest pages and the manifest, in one commit. */
+export class Committer {
+  readonly #session: StoreSession
+  readonly #writer: Writer
+  readonly #projection: Projection
+  readonly #fingerprint: Fingerprint
+  readonly #clock: Clock
+  #checkpoint: Checkpoint | null
+  #roots: Roots | null
+
+  constructor(
+    session: StoreSession, checkpoint: Checkpoint | null, projection: Projection, fingerprint: Fingerprint, clock: Clock,
+  ) {
+    this.#session = session
+    this.#writer = session.writer as Writer
+    this.#projection = projection
+    this.#fingerprint = fingerprint
+    this.#clock = clock
+    this.#checkpoint = checkpoint
+    this.#roots = checkpoint?.collections ?? null
+  }
+
+  /** The digest is not kept up yet: it is built in bulk before the first seal. */
+  get pending(): boolean { return this.#roots === null }
+  get checkpoint(): Checkpoint | null { return this.#checkpoint }
+
+  async commit(cut: Cut, workingSet: WorkingSet, ids: IdWindow, options: CommitOptions): Promise<Checkpoint> {
+    const dirty = workingSet.takeDirty()
+    const idChanges = ids.takeChanges()
+    const deletes: EntryKey[] = [...deletedKeys(dirty.collections), ...idChanges.deletes.map((key) => ({ collection: IDS, key }))]
+    const puts = hashEntries(putsOf(dirty, cut, idChanges.puts))
+    if (this.#roots === null) return await this.#write(cut, sizing(puts, dirty.collections), deletes, options)
+    const entries = [...sizing(puts, dirty.collections)]
+    const pages = await this.#updateDigest(entries, deletes)
+    return await this.#write(cut, [...entries, ...pages.puts], [...deletes, ...pages.deletes], options)
+  }
+
+  /** Pages of a digest under construction; the checkpoint stays as it is, pending. */
+  async commitPages(puts: Iterable<PutEntry>, deletes: readonly EntryKey[]): Promise<void> {
+    const checkpoint = this.#checkpoint as Checkpoint
+    await this.#session.commit({ puts, deletes }, { ...checkpoint, writer: this.#writer }, this.#writer, { durable: false })
+  }
+
+  /** The digest is built: its roots, by collection. */
+  digestBuilt(roots: ReadonlyMap<string, { readonly count: number; readonly trieHash: Uint8Array }>): void {
+    this.#roots = Object.fromEntries([...roots].map(([name, { count, trieHash }]) =>
+      [name, { count, root: formatHash(collectionRoot(count, trieHash)) }]))
+  }
+
+  async #write(cut: Cut, puts: Iterable<PutEntry>, deletes: readonly EntryKey[], options: CommitOptions): Promise<Checkpoint> {
+    const manifest = this.#manifest(cut, options)
+    const next: Checkpoint = {
+      manifest, manifestHash: makeManifestHash(manifest), writer: this.#writer,
+      collections: this.#roots, writtenAtMs: this.#clock.nowMs(),
+    }
+    const { durable, goLive = false } = options
+    await this.#session.commit({ puts, deletes }, next, this.#writer, { durable, goLive })
+    this.#checkpoint = next
+    return next
+  }
+
+  #manifest(cut: Cut, { sealed, scrubbed }: CommitOptions): Manifest {
+    const { name, version, order } = this.#projection
+    const position = positionToJson(cut.position)
+    const before = this.#checkpoint?.manifest.scrubbedAt ?? null
+    return {
+      v: 1, sealed, position, order,
+      root: this.#rootOver((collection) => !collection.startsWith('$')),
+      identity: cut.identity(),
+      projection: { name, version, fingerprint: this.#fingerprint },
+      holes: { ...cut.holes },
+      accepted: [...cut.accepted],
+      scrubbedAt: scrubbed === true ? position : before,
+      control: this.#rootOver((collection) => CONTROL.has(collection)),
+    }
+  }
+
+  #rootOver(belongs: (collection: string) => boolean): string | null {
+    if (this.#roots === null) return null
+    const roots = Object.entries(this.#roots)
+      .filter(([collection]) => belongs(collection))
+      .map(([collection, { count, root }]): [string, { count: number; root: Uint8Array }] => [collection, { count, root: parseHash(root) }])
+    return formatHash(stateRoot(new Map(roots)))
+  }
+
+  /** Brings the tries of all changed collections up to date; gives the pages to write. */
+  async #updateDigest(puts: readonly PutEntry[], deletes: readonly EntryKey[]): Promise<{ puts: PutEntry[]; deletes: EntryKey[] }> {
+    const pages: { collection: string; key: string; value: Value }[] = []
+    const gone: EntryKey[] = []
+    const roots: Record<string, CollectionRoot> = { ...this.#roots }
+    for (const [collection, changes] of changesByCollection(puts, deletes)) {
+      const update = await updateTrie(collection, changes, (keys) => this.#loadPages(keys))
+      for (const { key, page } of update.puts) pages.push({ collection: DIGEST, key, value: page })
+      for (const key of update.deletes) gone.push({ collection: DIGEST, key })
+      roots[collection] = { count: update.count, root: formatHash(collectionRoot(update.count, update.trieHash)) }
+    }
+    this.#roots = Object.fromEntries(Object.entries(roots).filter(([, { count }]) => count > 0))
+    return { puts: [...hashEntries(pages)], deletes: gone }
+  }
+
+  async #loadPages(keys: readonly string[]): Promise<Map<string, Uint8Array>> {
+    const entries = await this.#session.load(DIGEST, keys)
+    return new Map(entries.map((entry) => [entry.key, checkedValue(entry, null) as Uint8Array]))
+  }
+}
+
+interface DirtySlots {
+  readonly collections: readonly { readonly collection: { readonly name: string }; readonly slots: readonly Slot[] }[]
+  readonly owners: readonly Slot[]
+}
+
+type Plain = { readonly collection: string; readonly key: string; readonly value: Value }
+
+function* putsOf(dirty: DirtySlots, cut: Cut, ids: ReadonlyMap<string, Value>): Generator<Plain> {
+  for (const { collection, slots } of dirty.collections) {
+    for (const { key, value } of slots) {
+      if (value !== undefined) yield { collection: collection.name, key, value }
+    }
+  }
+  for (const slot of dirty.owners) {
+    yield { collection: OWNERS, key: ownerKey(slot.collection.name, slot.key), value: slot.owner }
+  }
+  for (const [partition, mark] of cut.marks()) yield { collection: MARKS, key: partition, value: mark as unknown as Value }
+  for (const [partition, point] of cut.merge) yield { collection: MERGE, key: partition, value: point as unknown as Value }
+  for (const [key, value] of ids) yield { collection: IDS, key, value }
+}
+
+/** Passes entries on, and remembers in each slot how large its value is. Slots come first, in the order of `putsOf`. */
+function* sizing(puts: Iterable<PutEntry>, collections: DirtySlots['collections']): Generator<PutEntry> {
+  const slots = present(collections)
+  for (const entry of puts) {
+    const next = slots.next()
+    if (next.done !== true) next.value.encodedBytes = entry.bytes.length
+    yield entry
+  }
+}
+
+function* present(collections: DirtySlots['collections']): Generator<Slot, undefined> {
+  for (const { slots } of collections) {
+    for (const slot of slots) if (slot.value !== undefined) yield slot
+  }
+}
+
+function* deletedKeys(collections: DirtySlots['collections']): Generator<EntryKey> {
+  for (const { collection, slots } of collections) {
+    for (const slot of slots) if (slot.value === undefined) yield { collection: collection.name, key: slot.key }
+  }
+}
+
+/** Changes of the digest; `$marks` is not part of any root. */
+function changesByCollection(puts: readonly PutEntry[], deletes: readonly EntryKey[]): Map<string, TrieChange[]> {
+  const collections = new Map<string, { key: string; hash: Uint8Array | null }[]>()
+  const add = (collection: string, key: string, hash: Uint8Array | null): void => {
+    if (collection === MARKS) return
+    const list = collections.get(collection)
+    if (list === undefined) collections.set(collection, [{ key, hash }])
+    else list.push({ key, hash })
+  }
+  for (const { collection, key, hash } of puts) add(collection, key, hash)
+  for (const { collection, key } of deletes) add(collection, key, null)
+  return new Map([...collections].map(([collection, list]) => {
+    const keyHashes = hashKeys(list.map(({ key }) => key))
+    return [collection, list.map(({ hash }, i) =>
+      ({ keyHash: keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), valueHash: hash }))]
+  }))
+}

@@ -1,0 +1,61 @@
+import { recordedAtMissing } from '../log/order.js'
+import { offsetIn, type Offset, type Position } from '../log/position.js'
+import type { Bounds, EventSource, ReadLimits } from '../log/source.js'
+import { timeTurns, type TurnOptions } from './turns.js'
+
+/** Per partition, the prefix before its first record at or after `timeMs`. Reads the log; RECORDED_AT_MISSING. */
+export async function cutBeforeTime(
+  source: EventSource, bounds: ReadonlyMap<string, Bounds>, timeMs: number, limits: ReadLimits,
+): Promise<Position> {
+  const cut = new Map<string, Offset>()
+  for (const [partition, { first, last }] of bounds) {
+    const found = await firstAtOrAfter(source, partition, { first, last }, timeMs, limits)
+    const end = found === null ? last : found - 1
+    if (end >= first) cut.set(partition, end)
+  }
+  return cut
+}
+
+async function firstAtOrAfter(
+  source: EventSource, partition: string, { first, last }: Bounds, timeMs: number, limits: ReadLimits,
+): Promise<Offset | null> {
+  if (last < first) return null
+  const stop = new AbortController()
+  for await (const batch of source.read(partition, { after: first - 1, upTo: last, mark: null }, limits, stop.signal)) {
+    for (let i = 0; i < batch.length; i++) {
+      const { offset, recordedAtMs } = batch.event(i)
+      if (recordedAtMs === null) throw recordedAtMissing(partition, offset)
+      if (recordedAtMs < timeMs) continue
+      stop.abort()
+      return offset
+    }
+  }
+  return null
+}
+
+/** The longest prefix of the merge of the whole log that lies within `cut`. Equal to it where the merge goes through it. */
+export async function nearestMergePrefix(
+  source: EventSource, bounds: ReadonlyMap<string, Bounds>, cut: Position, futureMs: number, limits: ReadLimits,
+): Promise<Position> {
+  const stop = new AbortController()
+  const head = new Map([...bounds].filter(([, { first, last }]) => last >= first).map(([partition, { last }]) => [partition, last]))
+  const from = new Map([...bounds].map(([partition, { first }]) => [partition, first - 1]))
+  const options: TurnOptions = {
+    source, from, upTo: head, limits, marks: new Map(), gaps: new Map(), signal: stop.signal, pick: () => 0, waiting: () => {},
+  }
+  const prefix = new Map<string, Offset>()
+  const turns = timeTurns(options, new Map(), futureMs)
+  try {
+    for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
+      const { partition } = turn.batch
+      const limit = offsetIn(cut, partition)
+      const through = Math.min(turn.through, limit)
+      if (through > offsetIn(prefix, partition)) prefix.set(partition, through)
+      if (turn.through > limit) break
+    }
+  } finally {
+    stop.abort()
+    await turns.close()
+  }
+  return prefix
+}

@@ -1,0 +1,91 @@
+import { RehydrateError } from '../errors.js'
+import type { MergePoint } from '../log/order.js'
+import { type Offset, type Position } from '../log/position.js'
+import type { EventBatch, Holes, Mark } from '../log/source.js'
+import type { Accepted, Checkpoint } from '../store/checkpoint.js'
+import { positionFromJson } from '../log/position.js'
+import { mergeAccepted } from './accept.js'
+import type { MergeState, Turn } from './turns.js'
+
+/** Where a fold stands in its log: all that a checkpoint says of the input. */
+export class Cut {
+  readonly #position: Map<string, Offset>
+  readonly #marks: Map<string, Mark>
+  readonly #merge: Map<string, MergePoint>
+  /** The last record applied since a partition's mark was taken. */
+  readonly #lastRecord = new Map<string, { readonly batch: EventBatch; readonly index: number }>()
+  readonly #unproved = new Set<string>()
+  #holes: Holes
+  #accepted: readonly Accepted[]
+
+  constructor(checkpoint: Checkpoint | null, marks: ReadonlyMap<string, Mark>, merge: MergeState) {
+    this.#position = new Map(checkpoint === null ? [] : positionFromJson(checkpoint.manifest.position))
+    this.#marks = new Map(marks)
+    this.#merge = new Map(merge)
+    this.#holes = checkpoint?.manifest.holes ?? { control: 0, aborted: 0, filtered: 0, compactedOrLost: 0 }
+    this.#accepted = checkpoint?.manifest.accepted ?? []
+    for (const [partition, { proved }] of Object.entries(checkpoint?.manifest.identity ?? {})) {
+      if (!proved) this.#unproved.add(partition)
+    }
+  }
+
+  get position(): Position { return this.#position }
+  get holes(): Holes { return this.#holes }
+  get accepted(): readonly Accepted[] { return this.#accepted }
+  get merge(): MergeState { return this.#merge }
+
+  /** Moves past a turn that was applied. */
+  advance(turn: Turn): void {
+    const { partition } = turn.batch
+    this.#position.set(partition, turn.through)
+    if (turn.to > turn.from) this.#lastRecord.set(partition, { batch: turn.batch, index: turn.to - 1 })
+    if (turn.merge !== null) this.#merge.set(partition, turn.merge)
+    if (turn.holes !== null) this.#holes = sumOfHoles(this.#holes, turn.holes)
+    for (const { from, to } of turn.gaps) {
+      this.accept({ code: 'LOG_GAP', partition, from, to })
+      this.#holes = sumOfHoles(this.#holes, { control: 0, aborted: 0, filtered: 0, compactedOrLost: to - from + 1 })
+    }
+  }
+
+  accept(accepted: Accepted): void {
+    this.#accepted = mergeAccepted(this.#accepted, [accepted])
+  }
+
+  /** The source could not prove that this partition is still the one that was read. */
+  unprovable(partition: string): void {
+    this.#unproved.add(partition)
+  }
+
+  /** Marks at the position, taken where records were applied since the last call. */
+  marks(): ReadonlyMap<string, Mark> {
+    for (const [partition, { batch, index }] of this.#lastRecord) {
+      const mark = batch.markAt(index)
+      const before = this.#marks.get(partition)
+      if (before !== undefined && before.id !== mark.id) throw recreated(partition, before, mark)
+      this.#marks.set(partition, mark)
+    }
+    this.#lastRecord.clear()
+    return this.#marks
+  }
+
+  identity(): Record<string, { id: string; proved: boolean }> {
+    const identity: Record<string, { id: string; proved: boolean }> = {}
+    for (const [partition, mark] of this.marks()) {
+      identity[partition] = { id: mark.id, proved: !this.#unproved.has(partition) }
+    }
+    return identity
+  }
+}
+
+function sumOfHoles(a: Holes, b: Holes): Holes {
+  return {
+    control: a.control + b.control, aborted: a.aborted + b.aborted,
+    filtered: a.filtered + b.filtered, compactedOrLost: a.compactedOrLost + b.compactedOrLost,
+  }
+}
+
+function recreated(partition: string, before: Mark, now: Mark): RehydrateError {
+  return new RehydrateError('LOG_RECREATED', {
+    message: `${partition} became another log while it was read.`, partition, expected: before.id, actual: now.id,
+  })
+}

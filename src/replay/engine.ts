@@ -1,0 +1,280 @@
+import { EMPTY_TRIE_HASH } from '../digest/builder.js'
+import { collectionRoot, formatHash } from '../digest/hash.js'
+import { RehydrateError } from '../errors.js'
+import { distance, formatPosition, positionFromJson, samePosition, type Position } from '../log/position.js'
+import type { Projection } from '../projection/define.js'
+import type { Checkpoint } from '../store/checkpoint.js'
+import type { StoreSession } from '../store/contract.js'
+import type { Phase, ReplayOptions, RunEvent, SealedRun, World } from './api.js'
+import type { SealRequests } from './channel.js'
+import { Committer } from './commit.js'
+import { Cut } from './cut.js'
+import { IDS, IdWindow } from './ids.js'
+import { OWNERS } from './owners.js'
+import { backfillOwners } from './owners-backfill.js'
+import { nextPhase, type PhaseChange } from './phase.js'
+import { checkIdentity, headOf, settle, type Start } from './plan.js'
+import { ProgressMeter } from './progress.js'
+import { buildDigest, sampleStore } from './seal.js'
+import { ReplaySession } from './session.js'
+import type { Settings } from './settings.js'
+import { readEngineCollection } from './state.js'
+import { WorkingSet } from './working-set.js'
+
+export interface EnginePorts {
+  readonly options: ReplayOptions
+  readonly settings: Settings
+  readonly world: World
+  readonly signal: AbortSignal
+  readonly sealing: SealRequests
+  readonly tell: (event: RunEvent) => void
+}
+
+const FOLLOW_POLL_MS = 200
+const WATCH_MS = 1_000
+
+/** One run from its plan to its seal: settles the start, drives the session, seals, follows. */
+export class Engine {
+  readonly #ports: EnginePorts
+  readonly #meter: ProgressMeter
+  readonly #closing = new AbortController()
+  readonly #uninstall: () => void
+  #phase: Phase = 'planning'
+  #generation: number | null = null
+  #store: StoreSession | null = null
+  #everSealed = false
+
+  constructor(ports: EnginePorts) {
+    this.#ports = ports
+    this.#meter = new ProgressMeter(ports.world.clock)
+    this.#uninstall = ports.world.purity.install()
+    this.#tellPhase()
+  }
+
+  /** Resolves with the seal; rejects with RUN_STOPPED after a clean checkpoint, or with what went wrong. */
+  async run(): Promise<SealedRun> {
+    const { signal } = this.#ports
+    if (signal.aborted) throw runStopped(new Map(), signal)
+    const { start, store } = await this.#begin()
+    this.#change('planned')
+    void this.#watch()
+    this.#everSealed = start.everSealed
+    return await this.#drive(await this.#stage(start, store, store.checkpoint, start.end))
+  }
+
+  /** Tells the last phase, after an error. */
+  failed(stopped: boolean): void {
+    if (this.#phase === 'stopped' || this.#phase === 'sealed') return
+    if (stopped && this.#phase === 'planning') this.#change('stop')
+    else this.#change('failed')
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    this.#uninstall()
+    await this.#store?.close()
+    await this.#ports.options.source.close()
+  }
+
+  /** Settles the start and takes the store for writing; settles again where another writer moved on in between. */
+  async #begin(): Promise<{ start: Start; store: StoreSession }> {
+    const { options, settings, world } = this.#ports
+    const refuse = (error: Error): void => { throw error }
+    for (;;) {
+      const start = await settle(options, settings, world, refuse)
+      this.#generation = start.generation
+      const store = await options.store.open({
+        generation: start.generation, mode: 'write', incarnation: world.token(), owner: world.owner,
+        nowMs: world.clock.nowMs(), takeover: settings.takeover,
+      })
+      if (store.checkpoint?.manifestHash === start.checkpoint?.manifestHash) {
+        this.#store = store
+        await sampleStore(store, () => world.token())
+        return { start, store }
+      }
+      await store.close()
+    }
+  }
+
+  /** Everything that one fold needs, around the state as it is stored. */
+  async #stage(start: Start, store: StoreSession, checkpoint: Checkpoint | null, end: Position): Promise<Stage> {
+    const { options, settings, world, signal, tell } = this.#ports
+    const { source, projection } = options
+    const cut = new Cut(checkpoint, start.marks, start.merge)
+    for (const accepted of start.accepted) cut.accept(accepted)
+    for (const partition of start.unproved) cut.unprovable(partition)
+    const committer = new Committer(store, checkpoint, projection, start.fingerprint, world.clock)
+    const ids = new IdWindow(projection.idWindow, await readEngineCollection<[string, string]>(store, IDS))
+    const owners = needsOwners(projection, cut.position, end)
+    const workingSet = new WorkingSet(projection, store, { memoryBytes: settings.memoryBytes, owners, empty: checkpoint === null })
+    const before = new Map([...start.bounds].map(([partition, { first }]): [string, number] => [partition, first - 1]))
+    const ports = {
+      source, projection, store, world, settings, cut, workingSet, ids, committer, signal, owners, before, tell, meter: this.#meter,
+    }
+    if (owners && cut.position.size > 0 && !(await store.collections()).includes(OWNERS)) await backfillOwners(ports)
+    return { start, store, cut, committer, workingSet, ids, end, owners, session: new ReplaySession(ports) }
+  }
+
+  /** From the stage as it stands to the end of the run. */
+  async #drive(first: Stage): Promise<SealedRun> {
+    const { settings, sealing, tell } = this.#ports
+    const follow = settings.until.kind === 'follow'
+    let stage = first
+    for (;;) {
+      if (!(await stage.session.replayTo(stage.end))) return await this.#drain(stage)
+      this.#tellProgress(stage)
+      if (this.#phase === 'replaying' && follow) tell({ kind: 'caughtUp', position: new Map(stage.cut.position) })
+      if (follow && this.#everSealed && !sealing.asked) {
+        this.#change('caughtUp')
+      } else {
+        this.#change('reachedEnd')
+        const sealed = await this.#seal(stage)
+        if (sealed === null) return await this.#drain(stage)
+        this.#change(follow ? 'resumed' : 'sealed')
+        tell({ kind: 'sealed', sealed })
+        if (!follow) return sealed
+        sealing.resolve(sealed)
+      }
+      const next = await this.#awaitGrowth(stage)
+      if (next === null) return await this.#drain(stage)
+      stage = next
+    }
+  }
+
+  /** Waits until the log has grown, a seal is asked for, or the run is to stop (null). */
+  async #awaitGrowth(stage: Stage): Promise<Stage | null> {
+    const { options, settings, world, signal, sealing } = this.#ports
+    while (!signal.aborted) {
+      const bounds = await options.source.bounds({ following: true })
+      const end = headOf(bounds)
+      if (!samePosition(end, stage.end)) return await this.#grown(stage, { ...stage.start, bounds }, end)
+      if (sealing.asked) return stage
+      if (stage.session.moved && stage.session.checkpointDue()) await stage.session.checkpoint()
+      await stage.session.beatIfDue()
+      await world.clock.sleep(Math.min(FOLLOW_POLL_MS, settings.checkpointMs), signal)
+    }
+    return null
+  }
+
+  /** The log has got its second partition: from now on it is kept which key belongs to which. */
+  async #grown(stage: Stage, start: Start, end: Position): Promise<Stage> {
+    if (stage.owners === needsOwners(this.#ports.options.projection, stage.cut.position, end)) return { ...stage, start, end }
+    await stage.session.checkpoint()
+    return await this.#stage({ ...start, marks: stage.cut.marks(), merge: stage.cut.merge }, stage.store, stage.committer.checkpoint, end)
+  }
+
+  /** Null where the signal came first: nothing is sealed then. */
+  async #seal(stage: Stage): Promise<SealedRun | null> {
+    const { options, settings, world, signal } = this.#ports
+    const { cut, committer, store, session, workingSet, ids } = stage
+    const unproved = await checkIdentity(options.source, cut.marks(), cut.position, (error) => { throw error })
+    for (const partition of unproved) cut.unprovable(partition)
+    const goLive = settings.switchAtFirstSeal && !this.#everSealed
+    const scrubbed = committer.pending
+    if (scrubbed) {
+      await session.checkpoint()
+      // An empty log has nothing to apply, yet is sealed like any other.
+      if (committer.checkpoint === null) await committer.commit(cut, workingSet, ids, { sealed: false, durable: false })
+      if (!(await buildDigest({ session: store, committer, clock: world.clock, signal }))) return null
+    }
+    const checkpoint = await committer.commit(cut, workingSet, ids, { sealed: true, durable: true, goLive, scrubbed })
+    if (!scrubbed) await sampleStore(store, () => world.token())
+    workingSet.committed()
+    session.committed()
+    this.#everSealed = true
+    return this.#sealedRun(stage, checkpoint, goLive || stage.start.live === stage.start.generation)
+  }
+
+  async #drain(stage: Stage): Promise<never> {
+    this.#change('stop')
+    await stage.session.checkpoint({ durable: true })
+    this.#change('drained')
+    throw runStopped(stage.cut.position, this.#ports.signal)
+  }
+
+  #sealedRun(stage: Stage, checkpoint: Checkpoint, live: boolean): SealedRun {
+    const { manifest, manifestHash, collections } = checkpoint
+    const position = positionFromJson(manifest.position)
+    const { session } = stage
+    const durationMs = Math.round(this.#meter.elapsedMs)
+    const applied = this.#meter.applied
+    const scrubbedAt = manifest.scrubbedAt === null ? null : positionFromJson(manifest.scrubbedAt)
+    const sinceScrub = scrubbedAt === null ? null : distance(scrubbedAt, position)
+    return {
+      generation: stage.start.generation, live, seal: { manifest, manifestHash },
+      root: manifest.root as string, position,
+      collections: userCollections(this.#ports.options.projection, collections),
+      grade: { grade: sinceScrub === 0 ? 'scrubbed' : 'maintained', sinceScrub },
+      complete: !manifest.accepted.some(({ code }) => LEFT_OUT.has(code)),
+      accepted: manifest.accepted,
+      idWindow: this.#ports.options.projection.idWindow,
+      run: {
+        applied, durationMs, duplicates: session.duplicates, skipped: session.skipped, checkpoints: session.checkpoints,
+        eventsPerSecond: durationMs === 0 ? applied : Math.round((applied * 1_000) / durationMs),
+      },
+    }
+  }
+
+  /** Tells of stalls while the loop waits. */
+  async #watch(): Promise<void> {
+    const { world, tell } = this.#ports
+    const { signal } = this.#closing
+    while (!signal.aborted) {
+      await world.clock.sleep(WATCH_MS, signal)
+      const stall = signal.aborted || this.#phase === 'following' ? null : this.#meter.stall()
+      if (stall !== null) tell(stall)
+    }
+  }
+
+  #tellProgress({ cut, end }: Stage): void {
+    const progress = this.#meter.report(cut.position, end, true)
+    if (progress !== null) this.#ports.tell(progress)
+  }
+
+  #change(change: PhaseChange): void {
+    const next = nextPhase(this.#phase, change)
+    if (next === this.#phase) return
+    this.#phase = next
+    this.#tellPhase()
+  }
+
+  #tellPhase(): void {
+    this.#ports.tell({ kind: 'phase', phase: this.#phase, generation: this.#generation })
+  }
+}
+
+/** RUN_STOPPED, with where it stands. */
+function runStopped(position: Position, signal: AbortSignal): RehydrateError {
+  const reason: unknown = signal.reason
+  return new RehydrateError('RUN_STOPPED', {
+    message: position.size === 0 ? 'Stopped before the first event.' : `Stopped; checkpoint at ${formatPosition(position)} written.`,
+    actual: typeof reason === 'string' ? reason : undefined,
+  })
+}
+
+const EMPTY_COLLECTION = { count: 0, root: formatHash(collectionRoot(0, EMPTY_TRIE_HASH)) }
+
+/** What was left out by `accept`, so that the state is not the fold of every event. */
+const LEFT_OUT: ReadonlySet<string> = new Set(['HANDLER_FAILED', 'EVENT_INVALID', 'LOG_GAP', 'HISTORY_INCOMPLETE'])
+
+interface Stage {
+  readonly start: Start
+  readonly store: StoreSession
+  readonly cut: Cut
+  readonly committer: Committer
+  readonly workingSet: WorkingSet
+  readonly ids: IdWindow
+  readonly end: Position
+  readonly owners: boolean
+  readonly session: ReplaySession
+}
+
+/** Under order 'partition' each partition with records is an order domain; owners are kept where there are several. */
+function needsOwners(projection: Projection, position: Position, end: Position): boolean {
+  return projection.order === 'partition' && new Set([...position.keys(), ...end.keys()]).size > 1
+}
+
+/** Roots of the projection's collections; an empty one has a root too. */
+function userCollections(projection: Projection, roots: Checkpoint['collections']): SealedRun['collections'] {
+  return Object.fromEntries(projection.collections.map(({ name }) => [name, roots?.[name] ?? EMPTY_COLLECTION]))
+}

@@ -1,0 +1,139 @@
+import { offsetIn, type Offset, type Position } from '../log/position.js'
+import type { EventSource } from '../log/source.js'
+import { EventApplier, type PreparedEvent } from '../projection/apply.js'
+import type { Collection, Projection } from '../projection/define.js'
+import { Slot } from '../projection/view.js'
+import type { Accepted } from '../store/checkpoint.js'
+import type { Value } from '../value/canonical.js'
+import type { World } from './api.js'
+import { cutBeforeTime } from './cut-search.js'
+import { IdWindow } from './ids.js'
+import { ownerKey } from './owners.js'
+import { partitionTurns, timeTurns, type TurnOptions } from './turns.js'
+
+export interface ExplainOptions {
+  readonly source: EventSource
+  readonly projection: Projection
+  readonly collection: string
+  readonly key: string
+  /** The last offsets to look at, inclusive; a Date: up to before the first record at or after it. */
+  readonly upTo: Position | Date
+  /** What the seal's manifest lists: events left out are left out here too. */
+  readonly accepted?: readonly Accepted[]
+}
+
+/** One event that touched the key, and the value after it (null: none, or deleted). */
+export interface ExplainedEvent {
+  readonly partition: string
+  readonly offset: Offset
+  readonly type: string
+  readonly value: Value | null
+}
+
+const LIMITS = { events: 2_000, bytes: 1024 * 1024 }
+
+/**
+ * The events that made a key, in the order they apply, each with the value after it. The log is folded again, but only for this key
+ * and the keys its events read and write with it. Errors of reading and folding as in a replay.
+ */
+export async function* explainKey(options: ExplainOptions, world: World): AsyncGenerator<ExplainedEvent> {
+  const { source, projection, upTo } = options
+  const uninstall = world.purity.install()
+  try {
+    const bounds = await source.bounds({ following: true })
+    const end = upTo instanceof Date ? await cutBeforeTime(source, bounds, upTo.getTime(), LIMITS) : upTo
+    const before = new Map([...bounds].map(([partition, { first }]): [string, Offset] => [partition, first - 1]))
+    const range = { from: before, end }
+    const related = await relatedKeys(options, range, world)
+    const applier = new EventApplier(projection)
+    const wanted = ownerKey(options.collection, options.key)
+    const slots = new Map<string, Slot>()
+    for await (const prepared of preparedEvents(options, range, world, applier, slots)) {
+      if (!prepared.slots.some((slot) => related.has(nameOf(slot)))) continue
+      world.purity.enter()
+      try {
+        applier.apply(prepared, (slot) => { slot.dirty = false })
+      } finally {
+        world.purity.leave()
+      }
+      const touched = prepared.slots.find((slot) => nameOf(slot) === wanted)
+      if (touched === undefined) continue
+      const { partition, offset, type } = prepared.event
+      yield { partition, offset, type, value: touched.value ?? null }
+    }
+  } finally {
+    uninstall()
+  }
+}
+
+interface Range {
+  readonly from: Position
+  readonly end: Position
+}
+
+/** The key, and every key that shares an event with one of these: what must be folded for its value to be right. */
+async function relatedKeys(options: ExplainOptions, range: Range, world: World): Promise<ReadonlySet<string>> {
+  const related = new Set([ownerKey(options.collection, options.key)])
+  // Where every event has one key, no other key can matter.
+  if ([...options.projection.types.values()].every(({ keys }) => keys === null)) return related
+  for (let before = 0; before < related.size;) {
+    before = related.size
+    for await (const { slots } of preparedEvents(options, range, world, new EventApplier(options.projection), new Map())) {
+      if (slots.some((slot) => related.has(nameOf(slot)))) for (const slot of slots) related.add(nameOf(slot))
+    }
+  }
+  return related
+}
+
+async function* preparedEvents(
+  options: ExplainOptions, range: Range, world: World, applier: EventApplier, slots: Map<string, Slot>,
+): AsyncGenerator<PreparedEvent> {
+  const { source, projection, accepted = [] } = options
+  const ids = new IdWindow(projection.idWindow, new Map())
+  const leftOut = new Set(accepted.map(({ partition, from }) => `${partition}@${from}`))
+  const slotOf = (collection: Collection, key: string): Slot => {
+    const name = ownerKey(collection.name, key)
+    let slot = slots.get(name)
+    if (slot === undefined) slots.set(name, (slot = new Slot(collection, key)))
+    return slot
+  }
+  const stop = new AbortController()
+  const turnOptions: TurnOptions = {
+    source, from: range.from, upTo: range.end, marks: new Map(), limits: LIMITS, signal: stop.signal,
+    gaps: gapsOf(accepted), pick: () => 0, waiting: () => {},
+  }
+  const turns = projection.order === 'time' ? timeTurns(turnOptions, new Map(), projection.futureMs) : partitionTurns(turnOptions)
+  try {
+    for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
+      const ready: PreparedEvent[] = []
+      world.purity.enter()
+      try {
+        for (let i = turn.from; i < turn.to; i++) {
+          if (leftOut.has(`${turn.batch.partition}@${turn.batch.offsetAt(i)}`)) continue
+          if (projection.idWindow > 0 && ids.isRepeat(turn.batch.event(i))) continue
+          const prepared = applier.prepare(turn.batch, i, slotOf)
+          if (prepared !== null) ready.push(prepared)
+        }
+      } finally {
+        world.purity.leave()
+      }
+      yield* ready
+    }
+  } finally {
+    stop.abort()
+    await turns.close()
+  }
+}
+
+function gapsOf(accepted: readonly Accepted[]): TurnOptions['gaps'] {
+  const gaps = new Map<string, { from: Offset; to: Offset }[]>()
+  for (const { code, partition, from, to } of accepted) {
+    if (code !== 'LOG_GAP' || partition === undefined) continue
+    gaps.set(partition, [...(gaps.get(partition) ?? []), { from: from ?? 0, to: to ?? offsetIn(new Map(), partition) }])
+  }
+  return gaps
+}
+
+function nameOf(slot: Slot): string {
+  return ownerKey(slot.collection.name, slot.key)
+}

@@ -1,0 +1,268 @@
+import { isRehydrateError, RehydrateError } from '../errors.js'
+import type { MergePoint } from '../log/order.js'
+import {
+  distance, formatPartition, formatPosition, offsetIn, positionFromJson, reaches, type Offset, type Position,
+} from '../log/position.js'
+import type { Bounds, EventSource, Mark } from '../log/source.js'
+import type { Projection } from '../projection/define.js'
+import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
+import type { Accepted, Checkpoint } from '../store/checkpoint.js'
+import type { GenerationRow, StateStore } from '../store/contract.js'
+import type { Plan, ReplayOptions, World } from './api.js'
+import { cutBeforeTime, nearestMergePrefix } from './cut-search.js'
+import { checkReplayOptions, type Settings } from './settings.js'
+import { MARKS, MERGE, readEngineCollection } from './state.js'
+import type { MergeState } from './turns.js'
+
+/** All that is settled before the first event. */
+export interface Start {
+  readonly generation: number
+  readonly kind: Plan['start']
+  readonly checkpoint: Checkpoint | null
+  /** A checkpoint of this generation was sealed once. */
+  readonly everSealed: boolean
+  /** The live generation, if any. */
+  readonly live: number | null
+  readonly marks: ReadonlyMap<string, Mark>
+  readonly merge: MergeState
+  readonly position: Position
+  readonly bounds: ReadonlyMap<string, Bounds>
+  /** The frozen end: inclusive, for every partition that has records in the range. */
+  readonly end: Position
+  readonly fingerprint: Fingerprint
+  /** Partitions whose identity the source could not prove. */
+  readonly unproved: readonly string[]
+  /** What the waivers waived before the first event. */
+  readonly accepted: readonly Accepted[]
+}
+
+/** What a replay would do. Refusals are listed, not thrown; errors that hide the rest (no such log, no such store) are thrown. */
+export async function planRun(options: ReplayOptions, world: World): Promise<Plan> {
+  const settings = checkReplayOptions(options)
+  const refusals: RehydrateError[] = []
+  const start = await settle(options, settings, world, (error) => refusals.push(error))
+  const partitions = [...start.bounds].map(([partition, { first }]) => ({
+    partition, first, from: Math.max(first, offsetIn(start.position, partition) + 1), upTo: offsetIn(start.end, partition),
+  }))
+  return {
+    generation: start.generation, start: start.kind, partitions,
+    events: partitions.reduce((sum, { from, upTo }) => sum + Math.max(0, upTo - from + 1), 0),
+    refusals: refusals.map(({ code, message, fix }) => ({ code, message, fix })),
+  }
+}
+
+/** Settles where a run starts and ends. `refuse` gets every refusal; a run throws the first, a plan lists them. */
+export async function settle(
+  options: ReplayOptions, settings: Settings, world: World, refuse: (error: RehydrateError) => void,
+): Promise<Start> {
+  const { source, projection, store } = options
+  const fingerprint = fingerprintOf(projection, await world.codeOf(projection))
+  refuseAsyncSchemas(projection, refuse)
+  const rows = await store.generations()
+  const row = settings.restart ? null : generationOf(rows, projection)
+  const damaged = settings.restart || row?.checkpoint ? undefined : rows.find(({ corrupt }) => corrupt !== null)
+  if (damaged?.corrupt) refuse(damaged.corrupt)
+  const generation = row?.generation ?? Math.max(0, ...rows.map((other) => other.generation)) + 1
+  const checkpoint = row?.checkpoint ?? null
+  const accepted: Accepted[] = []
+  if (row?.writer?.alive === true && !settings.takeover) refuse(alreadyRunning(row))
+  if (checkpoint !== null) {
+    accepted.push(...checkFingerprint(checkpoint.manifest.projection.fingerprint, fingerprint, settings, refuse))
+  }
+  const kept = checkpoint === null ? NOTHING_KEPT : await readKept(store, generation)
+  const position: Position = checkpoint === null ? new Map() : positionFromJson(checkpoint.manifest.position)
+  const bounds = await source.bounds({ following: settings.until.kind === 'follow' })
+  accepted.push(...checkReach(position, bounds, settings, refuse))
+  const unproved = await checkIdentity(source, kept.marks, position, refuse)
+  const start = {
+    generation, checkpoint, position, bounds, fingerprint, unproved, accepted, marks: kept.marks, merge: kept.merge,
+    kind: checkpoint === null ? 'new' : checkpoint.manifest.sealed ? 'extend' : 'resume',
+    everSealed: row?.everSealed ?? false,
+    live: rows.find((other) => other.live)?.generation ?? null,
+  } as const
+  try {
+    return { ...start, end: await frozenEnd(source, projection, settings, position, bounds) }
+  } catch (error) {
+    if (!isRehydrateError(error)) throw error
+    refuse(error as RehydrateError)
+    return { ...start, end: position }
+  }
+}
+
+/** The newest generation of this projection and version: another version, or --restart, begins a new one. */
+function generationOf(rows: readonly GenerationRow[], projection: Projection): GenerationRow | null {
+  const own = rows.filter(({ checkpoint }) =>
+    checkpoint !== null && checkpoint.manifest.projection.version === projection.version)
+  const untouched = rows.filter(({ checkpoint, corrupt }) => checkpoint === null && corrupt === null)
+  return own.at(-1) ?? untouched.at(-1) ?? null
+}
+
+const NOTHING_KEPT = { marks: new Map<string, Mark>(), merge: new Map<string, MergePoint>() }
+
+async function readKept(store: StateStore, generation: number): Promise<typeof NOTHING_KEPT> {
+  const session = await store.open({ generation, mode: 'read' })
+  try {
+    return {
+      marks: await readEngineCollection<Mark>(session, MARKS),
+      merge: await readEngineCollection<MergePoint>(session, MERGE),
+    }
+  } finally {
+    await session.close()
+  }
+}
+
+function checkFingerprint(
+  before: Fingerprint, now: Fingerprint, settings: Settings, refuse: (error: RehydrateError) => void,
+): Accepted[] {
+  const changed = changedParts(before, now)
+  if (changed.length === 0) return []
+  const onlyCode = changed.every((part) => part === 'code')
+  if (onlyCode && settings.waivers.codeChanged) return [{ code: 'PROJECTION_CHANGED', detail: 'code' }]
+  refuse(new RehydrateError('PROJECTION_CHANGED', {
+    message: `The projection changed under the same version: ${changed.join(', ')}.`,
+    expected: changed.map((part) => (part === 'code' ? before.code : before.shape[part] ?? 'absent')).join(', '),
+    actual: changed.map((part) => (part === 'code' ? now.code : now.shape[part] ?? 'absent')).join(', '),
+    fix: onlyCode
+      ? 'Raise its version, which opens a new generation. If the fold did not change: --accept PROJECTION_CHANGED=code.'
+      : 'Raise its version, which opens a new generation.',
+  }))
+  return []
+}
+
+/** Every partition reaches from its next event to its end, and a fresh one begins at its first. */
+function checkReach(
+  position: Position, bounds: ReadonlyMap<string, Bounds>, settings: Settings, refuse: (error: RehydrateError) => void,
+): Accepted[] {
+  const accepted: Accepted[] = []
+  for (const [partition, at] of position) {
+    const bound = bounds.get(partition)
+    if (bound === undefined) {
+      refuse(new RehydrateError('LOG_TRUNCATED', {
+        message: `${partition} is gone from the log; ${at + 1} of its offsets are applied.`, partition, offset: at,
+      }))
+    } else if (bound.last < at) {
+      refuse(new RehydrateError('LOG_TRUNCATED', {
+        message: `${partition} ends at ${bound.last}, yet ${at} is applied.`, partition, offset: at, expected: at, actual: bound.last,
+      }))
+    } else if (bound.first > at + 1) {
+      refuse(new RehydrateError('LOG_TRUNCATED', {
+        message: `${partition} starts at ${bound.first}, but ${at + 1} is needed next.`,
+        partition, offset: at + 1, expected: at + 1, actual: bound.first,
+      }))
+    }
+  }
+  for (const [partition, { first }] of bounds) {
+    if (position.has(partition) || first === 0) continue
+    const waived = settings.waivers.historyBefore.get(partition)
+    if (waived !== undefined && first <= waived) {
+      accepted.push({ code: 'HISTORY_INCOMPLETE', partition, to: first - 1 })
+      continue
+    }
+    refuse(new RehydrateError('HISTORY_INCOMPLETE', {
+      message: `${partition} starts at ${first}: the events before it are missing.`, partition, offset: first, expected: 0, actual: first,
+      fix: `Bring the earlier segments back, or go on without them: --accept HISTORY_INCOMPLETE=${formatPartition(partition)}@${first}.`,
+    }))
+  }
+  return accepted
+}
+
+/** Partitions whose identity could not be proved; a proved difference is refused. */
+export async function checkIdentity(
+  source: EventSource, marks: ReadonlyMap<string, Mark>, position: Position, refuse: (error: RehydrateError) => void,
+): Promise<string[]> {
+  const asked = new Map([...marks].map(([partition, mark]) => [partition, { mark, at: offsetIn(position, partition) }]))
+  if (asked.size === 0) return []
+  const unproved: string[] = []
+  for (const [partition, check] of await source.check(asked)) {
+    if (check.is === 'unprovable') unproved.push(partition)
+    if (check.is !== 'different') continue
+    const offset = offsetIn(position, partition)
+    refuse(new RehydrateError(check.code, {
+      message: `${partition} is not the log this state was built from: ${check.why}`, partition, offset,
+    }))
+  }
+  return unproved
+}
+
+/** Asks each schema once: what a validator answers for nothing shows whether it is synchronous. */
+function refuseAsyncSchemas(projection: Projection, refuse: (error: RehydrateError) => void): void {
+  const schemas = [
+    ...[...projection.types.values()].map(({ name, schema }) => ({ where: `events.${name}.schema`, schema })),
+    ...projection.collections.map(({ name, schema }) => ({ where: `collections.${name}.schema`, schema })),
+  ]
+  for (const { where, schema } of schemas) {
+    if (schema === null || !isAsync(schema)) continue
+    refuse(new RehydrateError('CONFIG_INVALID', { message: `${where} validates asynchronously. Handlers are synchronous.`, path: where }))
+  }
+}
+
+function isAsync(schema: NonNullable<Projection['collections'][number]['schema']>): boolean {
+  try {
+    const result = schema['~standard'].validate(undefined)
+    if (!(result instanceof Promise)) return false
+    result.catch(() => {})
+    return true
+  } catch {
+    return false
+  }
+}
+
+function alreadyRunning(row: GenerationRow): RehydrateError {
+  const { writer } = row
+  return new RehydrateError('ALREADY_RUNNING', {
+    message: `${writer?.owner ?? 'Another process'} writes generation ${row.generation}`
+      + `${writer === null ? '' : ` since ${new Date(writer.sinceMs).toISOString()}`}.`,
+  })
+}
+
+async function frozenEnd(
+  source: EventSource, projection: Projection, settings: Settings, position: Position, bounds: ReadonlyMap<string, Bounds>,
+): Promise<Position> {
+  const { until } = settings
+  const head = headOf(bounds)
+  if (until.kind !== 'time' && until.kind !== 'position') return head
+  const end = until.kind === 'time' ? await cutBeforeTime(source, bounds, until.timeMs, settings.limits) : until.position
+  assertWithin(end, head, bounds)
+  if (!reaches(end, position)) {
+    throw new RehydrateError('USAGE', {
+      message: `--until ${formatPosition(end)} lies before ${formatPosition(position)}, which is applied already.`,
+      expected: `at or after ${formatPosition(position)}`, actual: formatPosition(end),
+      fix: 'A state never goes back. `rehydrate inspect KEY --at POSITION` shows how a key was then.',
+    })
+  }
+  if (until.kind === 'position' && projection.order === 'time' && distance(end, head) > 0) {
+    await assertMergePrefix(source, projection, settings, bounds, end)
+  }
+  return end
+}
+
+/** The end of the log: the last offset of every partition that holds a record. */
+export function headOf(bounds: ReadonlyMap<string, Bounds>): Position {
+  return new Map([...bounds].filter(([, { first, last }]) => last >= first).map(([partition, { last }]) => [partition, last]))
+}
+
+function assertWithin(end: Position, head: Position, bounds: ReadonlyMap<string, Bounds>): void {
+  for (const [partition, offset] of end) {
+    const last: Offset = offsetIn(head, partition)
+    if (bounds.has(partition) && offset <= last) continue
+    throw new RehydrateError('USAGE', {
+      message: bounds.has(partition)
+        ? `--until names ${partition}@${offset}, and the log ends at ${last}.`
+        : `--until names the partition ${partition}, which the log does not have.`,
+      partition, offset, expected: formatPosition(head), actual: `${partition}@${offset}`,
+    })
+  }
+}
+
+/** Order 'time': a cut must be one that the merge goes through, or a later run would find events before it. */
+async function assertMergePrefix(
+  source: EventSource, projection: Projection, settings: Settings, bounds: ReadonlyMap<string, Bounds>, end: Position,
+): Promise<void> {
+  const nearest = await nearestMergePrefix(source, bounds, end, projection.futureMs, settings.limits)
+  if (reaches(nearest, end)) return
+  const prefix = formatPosition(nearest)
+  throw new RehydrateError('USAGE', {
+    message: `--until ${formatPosition(end)} is no prefix of the merge by time; the nearest before it is ${prefix || 'empty'}.`,
+    expected: prefix, actual: formatPosition(end), fix: `Use --until ${prefix}.`,
+  })
+}

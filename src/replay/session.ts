@@ -1,0 +1,210 @@
+import type { AcceptedGap } from '../log/sequence.js'
+import { offsetIn, reaches, type Position } from '../log/position.js'
+import type { EventBatch, EventSource, ReadLimits } from '../log/source.js'
+import { EventApplier, type PreparedEvent } from '../projection/apply.js'
+import type { Projection } from '../projection/define.js'
+import type { StoreSession } from '../store/contract.js'
+import type { RunEvent, World } from './api.js'
+import type { Committer } from './commit.js'
+import type { Cut } from './cut.js'
+import type { IdWindow } from './ids.js'
+import { claim } from './owners.js'
+import type { ProgressMeter } from './progress.js'
+import type { Settings } from './settings.js'
+import { partitionTurns, timeTurns, type Turn, type TurnOptions, type Turns } from './turns.js'
+import type { WorkingSet } from './working-set.js'
+
+export interface SessionPorts {
+  readonly source: EventSource
+  readonly projection: Projection
+  readonly store: StoreSession
+  readonly world: World
+  readonly settings: Settings
+  readonly cut: Cut
+  readonly workingSet: WorkingSet
+  readonly ids: IdWindow
+  readonly committer: Committer
+  readonly meter: ProgressMeter
+  readonly signal: AbortSignal
+  /** Keys belong to one of several order domains. */
+  readonly owners: boolean
+  /** Partition → the offset before its first; for logs whose beginning is missing. */
+  readonly before: Position
+  readonly tell: (event: RunEvent) => void
+}
+
+/** After so much work the loop lets timers, signals and I/O have their turn. */
+const BREATH_MS = 25
+const BEAT_MS = 2_000
+/** While the digest is kept up at each checkpoint, all that changed is in memory twice: so sooner. */
+const KEPT_DIGEST_BYTES = 64 * 1024 * 1024
+
+/** THE LOOP: turns of the log are applied to the working set, which is committed with the position, all or nothing. */
+export class ReplaySession {
+  readonly #ports: SessionPorts
+  readonly #applier: EventApplier
+  #duplicates = 0
+  #skipped = 0
+  #checkpoints = 0
+  #breathMs: number
+  #beatMs: number
+  #checkpointMs: number
+  #moved = false
+
+  constructor(ports: SessionPorts) {
+    this.#ports = ports
+    this.#applier = new EventApplier(ports.projection)
+    this.#breathMs = this.#beatMs = this.#checkpointMs = ports.world.clock.monotonicMs()
+  }
+
+  get duplicates(): number { return this.#duplicates }
+  get skipped(): number { return this.#skipped }
+  get checkpoints(): number { return this.#checkpoints }
+  /** Something was applied since the last commit. */
+  get moved(): boolean { return this.#moved }
+
+  /** Applies everything up to `end`, inclusive. False where the signal came first. */
+  async replayTo(end: Position): Promise<boolean> {
+    const { cut, meter, tell, signal } = this.#ports
+    const turns = this.#turnsTo(end)
+    try {
+      for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
+        const applied = await this.#applyTurn(turn)
+        cut.advance(turn)
+        this.#moved = true
+        this.#duplicates += turn.duplicates
+        meter.moved(applied)
+        const progress = meter.report(cut.position, end)
+        if (progress !== null) tell(progress)
+        if (this.checkpointDue()) await this.checkpoint()
+        await this.#breathe()
+        if (signal.aborted) break
+      }
+    } finally {
+      await turns.close()
+    }
+    return reaches(cut.position, end)
+  }
+
+  checkpointDue(): boolean {
+    const { workingSet, settings, world, committer } = this.#ports
+    const bytes = committer.pending ? settings.checkpointBytes : Math.min(settings.checkpointBytes, KEPT_DIGEST_BYTES)
+    return workingSet.dirtyBytes >= bytes || workingSet.full
+      || world.clock.monotonicMs() - this.#checkpointMs >= settings.checkpointMs
+  }
+
+  /** Commits what was applied since the last one. Does nothing where nothing was. */
+  async checkpoint(options: { readonly durable: boolean } = { durable: false }): Promise<void> {
+    const { workingSet, committer, cut, ids, world, tell } = this.#ports
+    const startedMs = world.clock.monotonicMs()
+    this.#checkpointMs = startedMs
+    if (!this.#moved) return
+    const keys = workingSet.dirtyKeys
+    await committer.commit(cut, workingSet, ids, { sealed: false, durable: options.durable })
+    workingSet.committed()
+    this.committed()
+    const endedMs = world.clock.monotonicMs()
+    this.#checkpointMs = endedMs
+    tell({ kind: 'checkpoint', position: new Map(cut.position), keys, pauseMs: endedMs - startedMs })
+  }
+
+  /** Everything applied so far is in the store. */
+  committed(): void {
+    this.#moved = false
+    this.#checkpoints++
+  }
+
+  /** Lets the rest of the process run, and says now and then that this writer lives. */
+  async #breathe(): Promise<void> {
+    const { clock } = this.#ports.world
+    const nowMs = clock.monotonicMs()
+    if (nowMs - this.#breathMs < BREATH_MS) return
+    await this.beatIfDue()
+    await clock.sleep(0)
+    this.#breathMs = clock.monotonicMs()
+  }
+
+  async beatIfDue(): Promise<void> {
+    const { clock } = this.#ports.world
+    if (clock.monotonicMs() - this.#beatMs < BEAT_MS) return
+    this.#beatMs = clock.monotonicMs()
+    await this.#ports.store.beat(clock.nowMs())
+  }
+
+  /** Number of events applied. All awaits happen between preparing and applying, so that handlers are synchronous. */
+  async #applyTurn(turn: Turn): Promise<number> {
+    const { workingSet, world } = this.#ports
+    const { prepared, failure } = this.#prepare(turn)
+    if (workingSet.waiting) await workingSet.load()
+    world.purity.enter()
+    try {
+      for (const event of prepared) this.#applyEvent(event)
+    } finally {
+      world.purity.leave()
+    }
+    // Events before the one that failed come first: the error of the earliest offset is the one that is told.
+    if (failure !== null) throw failure.error
+    return prepared.length
+  }
+
+  #prepare(turn: Turn): { prepared: PreparedEvent[]; failure: { error: unknown } | null } {
+    const { projection, settings, workingSet, ids, world } = this.#ports
+    const prepared: PreparedEvent[] = []
+    const leftOut = settings.waivers.leftOut.get(turn.batch.partition)
+    world.purity.enter()
+    try {
+      for (let i = turn.from; i < turn.to; i++) {
+        if (leftOut !== undefined && this.#isLeftOut(turn.batch, i, leftOut)) continue
+        if (projection.idWindow > 0 && ids.isRepeat(turn.batch.event(i))) {
+          this.#duplicates++
+          continue
+        }
+        const event = this.#applier.prepare(turn.batch, i, workingSet.slotOf)
+        if (event === null) this.#skipped++
+        else prepared.push(event)
+      }
+      return { prepared, failure: null }
+    } catch (error) {
+      return { prepared, failure: { error } }
+    } finally {
+      world.purity.leave()
+    }
+  }
+
+  #isLeftOut(batch: EventBatch, i: number, leftOut: ReadonlyMap<number, string>): boolean {
+    const offset = batch.offsetAt(i)
+    const code = leftOut.get(offset)
+    if (code === undefined) return false
+    this.#ports.cut.accept({ code, partition: batch.partition, from: offset, to: offset })
+    return true
+  }
+
+  #applyEvent(prepared: PreparedEvent): void {
+    const { workingSet, owners } = this.#ports
+    if (owners) {
+      const { partition, offset } = prepared.event
+      for (const slot of prepared.slots) {
+        if (claim(slot, partition, offset)) workingSet.ownerChanged(slot)
+      }
+    }
+    this.#applier.apply(prepared, workingSet.changed)
+  }
+
+  #turnsTo(end: Position): Turns {
+    const { projection, cut } = this.#ports
+    const options = this.#turnOptions(end, this.#ports.settings.limits, this.#ports.settings.waivers.gaps)
+    return projection.order === 'time' ? timeTurns(options, cut.merge, projection.futureMs) : partitionTurns(options)
+  }
+
+  #turnOptions(upTo: Position, limits: ReadLimits, gaps: ReadonlyMap<string, readonly AcceptedGap[]>): TurnOptions {
+    const { source, cut, signal, world, meter, before } = this.#ports
+    const from = new Map([...upTo.keys()].map((partition): [string, number] =>
+      [partition, Math.max(offsetIn(cut.position, partition), offsetIn(before, partition))]))
+    return {
+      source, from, upTo, limits, gaps, signal,
+      marks: cut.marks(),
+      pick: (n) => world.pick(n),
+      waiting: (what) => meter.waiting(what),
+    }
+  }
+}

@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { EntryArena } from '../../src/digest/arena.js'
+import { hashKeys } from '../../src/digest/batch.js'
+import { TrieBuilder } from '../../src/digest/builder.js'
+import { readRoot, rootKey } from '../../src/digest/pages.js'
+import { type TrieChange, updateTrie } from '../../src/digest/trie.js'
+
+type Pages = Map<string, Uint8Array>
+/** Key hash in hex → value hash in hex. */
+type Entries = Map<string, string>
+
+/** Rule 3 of the state hash, word by word. */
+function oracle(entries: readonly (readonly [string, string])[], depth = 0): Buffer {
+  const hash = (tag: number, ...parts: Buffer[]): Buffer =>
+    createHash('sha256').update(Buffer.concat([Buffer.of(tag), ...parts])).digest()
+  if (entries.length <= 16) {
+    return hash(3, ...[...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kh, vh]) => Buffer.from(kh + vh, 'hex')))
+  }
+  const side = (bit: string): Buffer => oracle(
+    entries.filter(([kh]) => BigInt(`0x${kh}`).toString(2).padStart(256, '0')[depth] === bit), depth + 1)
+  return hash(1, side('0'), side('1'))
+}
+
+function build(entries: Entries): { pages: Pages; count: number; trieHash: Uint8Array } {
+  const pages: Pages = new Map()
+  const builder = new TrieBuilder('orders', (key, page) => {
+    expect(pages.has(key)).toBe(false)
+    pages.set(key, page)
+  })
+  for (const [kh, vh] of [...entries].sort(([a], [b]) => (a < b ? -1 : 1))) builder.add(Buffer.from(kh + vh, 'hex'))
+  return { pages, ...builder.finish() }
+}
+
+async function update(pages: Pages, changes: readonly TrieChange[]): Promise<{ count: number; trieHash: Uint8Array; loads: number }> {
+  let loads = 0
+  const result = await updateTrie('orders', changes, async (keys) => {
+    loads++
+    expect(new Set(keys).size).toBe(keys.length)
+    return new Map(keys.flatMap((key) => (pages.has(key) ? [[key, pages.get(key)!] as const] : [])))
+  })
+  for (const key of result.deletes) expect(pages.delete(key)).toBe(true)
+  for (const { key, page } of result.puts) pages.set(key, page)
+  return { count: result.count, trieHash: result.trieHash, loads }
+}
+
+const change = ([kh, vh]: readonly [string, string | null]): TrieChange =>
+  ({ keyHash: Buffer.from(kh, 'hex'), valueHash: vh === null ? null : Buffer.from(vh, 'hex') })
+
+/** Key hashes that crowd: few differing bits at the front, some far at the back, so that deep paths occur. */
+const keyHash = fc.oneof(
+  { weight: 6, arbitrary: fc.integer({ min: 0, max: 400 }).map((n) => createHash('sha256').update(String(n)).digest('hex')) },
+  { weight: 2, arbitrary: fc.integer({ min: 0, max: 255 }).map((n) => n.toString(16).padStart(2, '0').padEnd(64, '0')) },
+  { weight: 2, arbitrary: fc.integer({ min: 0, max: 63 }).map((n) => n.toString(16).padStart(64, 'a')) },
+)
+const valueHash = fc.integer({ min: 0, max: 3 }).map((n) => String(n).repeat(64))
+const round = fc.uniqueArray(fc.tuple(keyHash, fc.option(valueHash, { freq: 3 })), { maxLength: 120, selector: ([kh]) => kh })
+
+describe('the trie', () => {
+  it('has the hash of rule 3, whatever the entries', () => {
+    fc.assert(fc.property(fc.uniqueArray(fc.tuple(keyHash, valueHash), { maxLength: 200, selector: ([kh]) => kh }), (list) => {
+      const built = build(new Map(list))
+      expect(built.count).toBe(list.length)
+      expect(Buffer.from(built.trieHash).toString('hex')).toBe(oracle(list).toString('hex'))
+      const root = built.pages.get(rootKey('orders'))
+      if (list.length === 0) expect(built.pages.size).toBe(0)
+      else expect(readRoot(root!)).toEqual({ count: built.count, trieHash: built.trieHash })
+    }), { numRuns: 150 })
+  })
+
+  it('has the same pages after any rounds of writes and deletes as if it were built at once', async () => {
+    await fc.assert(fc.asyncProperty(fc.array(round, { maxLength: 6 }), async (rounds) => {
+      const pages: Pages = new Map()
+      const entries: Entries = new Map()
+      for (const changes of rounds) {
+        for (const [kh, vh] of changes) {
+          if (vh === null) entries.delete(kh)
+          else entries.set(kh, vh)
+        }
+        const updated = await update(pages, changes.map(change))
+        const built = build(entries)
+        expect(updated.count).toBe(built.count)
+        expect(updated.trieHash).toEqual(built.trieHash)
+        expect(new Map([...pages].sort())).toEqual(new Map([...built.pages].sort()))
+      }
+    }), { numRuns: 200 })
+  })
+
+  it('shrinks to nothing when every key is deleted', async () => {
+    const kh = hashKeys(Array.from({ length: 3000 }, (_, i) => `k${i}`))
+    const hex = Array.from({ length: 3000 }, (_, i) => Buffer.from(kh.subarray(i * 32, i * 32 + 32)).toString('hex'))
+    const { pages } = build(new Map(hex.map((h) => [h, h])))
+    for (let i = 0; i < hex.length; i += 700) await update(pages, hex.slice(i, i + 700).map((h) => change([h, null])))
+    expect(pages.size).toBe(0)
+  })
+
+  it('loads and writes the paths of the changed keys only', async () => {
+    const kh = hashKeys(Array.from({ length: 5000 }, (_, i) => `k${i}`))
+    const hex = Array.from({ length: 5000 }, (_, i) => Buffer.from(kh.subarray(i * 32, i * 32 + 32)).toString('hex'))
+    const { pages } = build(new Map(hex.map((h) => [h, h])))
+    let loaded = 0
+    let loads = 0
+    const { puts } = await updateTrie('orders', [change([hex[0]!, hex[1]!])], async (keys) => {
+      loads++
+      loaded += keys.length
+      return new Map(keys.map((key) => [key, pages.get(key)!]))
+    })
+    expect(loads).toBeLessThanOrEqual(4)
+    expect(loaded).toBeLessThanOrEqual(4)
+    expect(puts.length).toBe(loaded)
+  })
+
+  it('writes nothing where no value changed', async () => {
+    const entries: Entries = new Map(Array.from({ length: 50 }, (_, i) => [createHash('sha256').update(`${i}`).digest('hex'), '11'.repeat(32)]))
+    const { pages } = build(entries)
+    const absent = createHash('sha256').update('absent').digest('hex')
+    const result = await updateTrie('orders', [...[...entries].map(change), change([absent, null])],
+      async (keys) => new Map(keys.flatMap((key) => (pages.has(key) ? [[key, pages.get(key)!] as const] : []))))
+    expect(result.puts).toEqual([])
+    expect(result.deletes).toEqual([])
+  })
+
+  it('refuses a key hash that comes twice, and one out of order', async () => {
+    const entry = (byte: number): Buffer => Buffer.alloc(64, byte)
+    const builder = new TrieBuilder('orders', () => {})
+    builder.add(entry(2))
+    expect(() => { builder.add(entry(2)) }).toThrow(/same key hash/)
+    const other = new TrieBuilder('orders', () => {})
+    other.add(entry(2))
+    expect(() => { other.add(entry(1)) }).toThrow(/out of order/)
+    const twice = change(['ab'.repeat(32), 'cd'.repeat(32)])
+    await expect(updateTrie('orders', [twice, twice], async () => new Map())).rejects.toThrow(/changed twice/)
+  })
+
+  it('says STATE_CORRUPT where a page is missing or cut short', async () => {
+    const kh = hashKeys(Array.from({ length: 300 }, (_, i) => `k${i}`))
+    const hex = Array.from({ length: 300 }, (_, i) => Buffer.from(kh.subarray(i * 32, i * 32 + 32)).toString('hex'))
+    const { pages } = build(new Map(hex.map((h) => [h, h])))
+    for (const key of pages.keys()) {
+      const faulty = [new Map(pages), new Map(pages)]
+      if (key !== rootKey('orders')) faulty[0]!.delete(key)
+      faulty[1]!.set(key, pages.get(key)!.slice(0, -1))
+      for (const damaged of faulty.filter((map) => map.get(key) !== pages.get(key))) {
+        await expect(update(damaged, hex.map((h) => change([h, '00'.repeat(32)])))).rejects.toMatchObject({ code: 'STATE_CORRUPT' })
+      }
+    }
+  })
+})
+
+describe('the arena', () => {
+  it('gives the same trie in one pass or in many, within its memory', () => {
+    const count = 5000
+    const kh = hashKeys(Array.from({ length: count }, (_, i) => `k${i}`))
+    const results = [count, 1000, 37].map((capacity) => {
+      const pages: Pages = new Map()
+      const builder = new TrieBuilder('orders', (key, page) => { pages.set(key, page) })
+      const arena = new EntryArena(capacity * 64)
+      let passes = 0
+      do {
+        for (let i = 0; i < count; i++) arena.add(kh, i * 32, kh, i * 32)
+        arena.drain(builder)
+        passes++
+      } while (!arena.isComplete)
+      return { passes, pages, ...builder.finish() }
+    })
+    expect(results.map(({ passes }) => passes === 1)).toEqual([true, false, false])
+    for (const result of results) {
+      expect(result.count).toBe(count)
+      expect(result.trieHash).toEqual(results[0]!.trieHash)
+      expect(result.pages).toEqual(results[0]!.pages)
+    }
+  })
+
+  it('refuses where even one prefix of 32 bits does not fit', () => {
+    const arena = new EntryArena(4 * 64)
+    const same = Buffer.alloc(32, 7)
+    const scanAll = (): void => {
+      do {
+        for (let i = 0; i < 9; i++) arena.add(same, 0, same, 0)
+        arena.drain(new TrieBuilder('orders', () => {}))
+      } while (!arena.isComplete)
+    }
+    expect(scanAll).toThrow(/32 bits/)
+  })
+})
