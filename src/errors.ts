@@ -46,7 +46,7 @@ export const ERRORS = {
     exit: 7, acceptable: true,
     summary: 'Offsets are missing in a log that promises none missing.',
     safe: UP_TO_CHECKPOINT,
-    fix: 'Bring the missing records back. If they are gone for good and you can live without them, accept the gap by name.',
+    fix: 'Bring the missing records back. If you can live without them, accept the gap: --accept LOG_GAP=PARTITION@FROM..TO.',
   },
   LOG_CORRUPT: {
     exit: 7, acceptable: false,
@@ -64,14 +64,14 @@ export const ERRORS = {
     exit: 7, acceptable: true,
     summary: 'A fresh rebuild would start in the middle: the log does not begin at its first event.',
     safe: UNTOUCHED,
-    fix: 'Bring the earlier segments back, or accept the missing beginning by name; the seal will say so.',
+    fix: 'Bring the earlier segments back, or go on without them: --accept HISTORY_INCOMPLETE=PARTITION@FIRST; the seal will say so.',
   },
   // 8: the projection
   HANDLER_FAILED: {
     exit: 8, acceptable: true,
     summary: 'A handler threw.',
     safe: UP_TO_CHECKPOINT,
-    fix: 'Mend the handler and raise the version of the projection (mended code is a new generation), or leave this one event out by name.',
+    fix: 'Mend the handler and raise the version, or leave this one event out: --accept HANDLER_FAILED=PARTITION@OFFSET.',
   },
   HANDLER_ASYNC: {
     exit: 8, acceptable: false,
@@ -161,7 +161,7 @@ export const ERRORS = {
     exit: 8, acceptable: true,
     summary: 'An event does not fit the schema of its type, or an upcaster threw.',
     safe: UP_TO_CHECKPOINT,
-    fix: 'Mend the schema or the upcaster and raise the version of the projection, or leave this one event out by name.',
+    fix: 'Mend schema or upcaster and raise the version, or leave this one event out: --accept EVENT_INVALID=PARTITION@OFFSET.',
   },
   NUMBER_INEXACT: {
     exit: 8, acceptable: false,

@@ -26,6 +26,7 @@ export type {
   Upcaster,
 } from './projection/define.js'
 export { openState, type State } from './replay/state.js'
+export { positionAt } from './replay/cut-search.js'
 export type {
   Eta, Grade, Phase, Plan, Progress, ReplayOptions, Run, RunEvent, RunTotals, SealedRun,
 } from './replay/api.js'
@@ -53,9 +54,8 @@ export {
   alreadyRunning, fenced, generationNotFound, generationRefused, liveChanged, sessionClosed, sessionReadOnly,
 } from './store/refusals.js'
 export { decode, encode, type Value } from './value/canonical.js'
-export { parseJson, stringifyJson, suspectDigits } from './value/json.js'
+export { findBigIntegers, parseJson, stringifyJson, suspectDigits } from './value/json.js'
 export { checkOptions } from './value/options.js'
-export { pathText } from './value/value.js'
 // For src/cli.
 export { distance } from './log/position.js'
 export { nearest } from './value/options.js'

@@ -12,6 +12,7 @@ export interface Segment extends SegmentFile {
 
 /** A partition as it was when it was last looked at. */
 export interface Layout extends Bounds {
+  readonly bytes: number
   readonly partition: string
   readonly segments: readonly Segment[]
 }
@@ -56,7 +57,8 @@ function layOut(files: readonly SegmentFile[], measures: ReadonlyMap<string, Mea
     if (measured.tail === 'torn' && !(isLast && following && !file.gzip)) throw tornTail(file, measured, base + measured.lines, isLast)
   })
   const last = segments.at(-1) as Segment
-  return { partition: last.partition, segments, first: (segments[0] as Segment).base, last: last.base + last.lines - 1 }
+  const bytes = segments.reduce((sum, { measured }) => sum + measured.size, 0)
+  return { partition: last.partition, segments, first: (segments[0] as Segment).base, last: last.base + last.lines - 1, bytes }
 }
 
 /** The offset of a segment's first line: stated there, or the one after the segment before it. */

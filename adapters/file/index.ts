@@ -51,7 +51,7 @@ class FileLog implements EventSource {
 
   async bounds(options: { readonly following?: boolean } = {}): Promise<ReadonlyMap<string, Bounds>> {
     const layouts = await this.#catalog.refresh(options.following ?? false)
-    return new Map([...layouts].map(([partition, { first, last }]) => [partition, { first, last }]))
+    return new Map([...layouts].map(([partition, { first, last, bytes }]) => [partition, { first, last, bytes }]))
   }
 
   async check(

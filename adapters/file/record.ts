@@ -1,4 +1,4 @@
-import { isRehydrateError, parseJson, pathText, suspectDigits, type RecordedEvent, type RehydrateError } from '../../src/index.js'
+import { findBigIntegers, isRehydrateError, parseJson, suspectDigits, type RecordedEvent, type RehydrateError } from '../../src/index.js'
 import type { LinePage } from './lines.js'
 
 const QUOTE = 0x22
@@ -153,23 +153,6 @@ function parseLine(page: LinePage, line: number, isSuspect: boolean): LineFields
 
 function wrong(page: LinePage, line: number, field: string, expected: unknown, actual: unknown): RehydrateError {
   return page.corrupt(line, actual === undefined ? `has no ${field}` : `has a ${field} that is not valid`, { expected, actual })
-}
-
-/** Paths of the bigints in a value; null: none. Whether they may be there is for the projection to say. */
-function findBigIntegers(data: unknown): readonly string[] | null {
-  const paths: string[] = []
-  const trail: (string | number)[] = []
-  const walk = (value: unknown): void => {
-    if (typeof value === 'bigint') paths.push(pathText(trail, trail.length))
-    if (typeof value !== 'object' || value === null) return
-    for (const [name, item] of Object.entries(value)) {
-      trail.push(Array.isArray(value) ? Number(name) : name)
-      walk(item)
-      trail.pop()
-    }
-  }
-  walk(data)
-  return paths.length === 0 ? null : paths
 }
 
 const ISO_8601 = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d))?$/

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import {
-  checkOptions, pathText, RehydrateError, stringifyJson,
+  checkOptions, findBigIntegers, RehydrateError, stringifyJson,
   type Bounds, type EventBatch, type EventSource, type Holes, type Mark, type MarkCheck, type Offset, type ReadLimits,
   type ReadRange, type RecordedEvent, type Value,
 } from '../../src/index.js'
@@ -263,17 +263,6 @@ function refusal(
   partition: string, offset: Offset, code: 'LOG_TRUNCATED' | 'LOG_RECREATED' | 'LOG_REWRITTEN', why: string,
 ): RehydrateError {
   return new RehydrateError(code, { message: `Partition ${partition} can not be read at ${offset}: ${why}`, partition, offset, why })
-}
-
-function findBigIntegers(data: unknown): readonly string[] | null {
-  const paths: string[] = []
-  const walk = (value: unknown, trail: (string | number)[]): void => {
-    if (typeof value === 'bigint') paths.push(pathText(trail, trail.length))
-    if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return
-    for (const [name, item] of Object.entries(value)) walk(item, [...trail, Array.isArray(value) ? Number(name) : name])
-  }
-  walk(data, [])
-  return paths.length === 0 ? null : paths
 }
 
 /** Bytes can not be frozen. */

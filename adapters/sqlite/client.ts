@@ -22,6 +22,8 @@ export interface Statement {
   run(...values: readonly unknown[]): unknown
   get(...values: readonly unknown[]): unknown
   all(...values: readonly unknown[]): unknown[]
+  /** Rows as arrays from now on. */
+  raw(): Statement
 }
 
 /** Loads better-sqlite3, on the first use only: it is an optional dependency. */

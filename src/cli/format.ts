@@ -12,6 +12,11 @@ function scaleOf(count: number): { divisor: number; unit: string } {
   return scale === undefined ? { divisor: 1, unit: '' } : { divisor: scale.divisor ?? scale.size, unit: scale.unit }
 }
 
+/** 12.3 MB: powers of ten, as file sizes are given. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`
+}
+
 /** 10.9 M, 212.4 k, 9,999 */
 export function compact(count: number): string {
   const { divisor, unit } = scaleOf(count)

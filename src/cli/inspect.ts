@@ -1,6 +1,6 @@
 import type { NamedJob } from '../host/config.js'
 import {
-  explain, formatPosition, openState, parsePosition, type Position, positionToJson, type State, stringifyJson, type Value,
+  explain, formatPosition, openState, parsePosition, type Position, positionAt, positionToJson, type State, stringifyJson, type Value,
 } from '../index.js'
 import { type Context, type Handler, usage } from './command.js'
 import { withJob } from './job.js'
@@ -12,11 +12,11 @@ export const inspectCommand: Handler = (context) => withJob(context, async (job)
   const found = at === undefined ? await readNow(context, job, collection, key) : await readThen(context, job, collection, key, at)
   const { value, position, generation } = found
   const head = {
-    collection, key, present: value !== undefined, generation, position: position === null ? null : positionToJson(position),
+    collection, key, present: value !== undefined, generation, position: positionToJson(position),
     ...(at === undefined ? {} : { at }),
   }
   await writeWithValue(context, head, value ?? null)
-  const where = position === null ? at : formatPosition(position) || 'the start'
+  const where = formatPosition(position) || 'the start'
   await context.output.lines([
     `${collection}/${key} at ${where}${generation === null ? '' : ` (generation ${generation})`}`,
     value === undefined ? 'absent' : stringifyJson(value),
@@ -26,8 +26,7 @@ export const inspectCommand: Handler = (context) => withJob(context, async (job)
 
 interface Found {
   readonly value: Value | undefined
-  /** Null for a TIME: the log is cut there, and its offsets are not asked for. */
-  readonly position: Position | null
+  readonly position: Position
   /** Null where the value was folded from the log. */
   readonly generation: number | null
 }
@@ -43,15 +42,16 @@ async function readNow(context: Context, job: NamedJob, collection: string, key:
 }
 
 async function readThen(context: Context, job: NamedJob, collection: string, key: string, at: string): Promise<Found> {
-  const upTo = parseAt(at)
+  const asked = parseAt(at)
   if (context.flags.has('generation')) throw usage('--at folds the log; it goes without --generation.')
   // Events that the state was built without are left out here too.
   const accepted = (await job.store.generations()).find(({ live }) => live)?.checkpoint?.manifest.accepted ?? []
+  const upTo = asked instanceof Date ? await positionAt(job.source, asked) : asked
   let value: Value | undefined
   for await (const step of explain({ source: job.source, projection: job.projection, collection, key, upTo, accepted })) {
     value = step.value ?? undefined
   }
-  return { value, position: upTo instanceof Date ? null : upTo, generation: null }
+  return { value, position: upTo, generation: null }
 }
 
 export const explainCommand: Handler = (context) => withJob(context, async (job) => {

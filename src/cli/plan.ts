@@ -1,14 +1,13 @@
 import type { NamedJob } from '../host/config.js'
 import { type Plan, plan, type ReplayOptions } from '../index.js'
 import type { Context, Handler } from './command.js'
-import { grouped } from './format.js'
+import { duration, grouped, megabytes } from './format.js'
 import { withJob } from './job.js'
 import { exitOf } from './output.js'
 
 export const planCommand: Handler = (context) => withJob(context, async (job) => {
   const planned = await plan(replayOptions(context, job))
-  // Sizes and rates are not known before something was read: null, never a guess.
-  await context.output.document({ job: job.name, bytes: null, estimate: null, ...planned })
+  await context.output.document({ job: job.name, ...planned })
   await context.output.lines(planScreen(job.name, planned))
   const [refusal] = planned.refusals
   return refusal === undefined ? 0 : exitOf(refusal.code)
@@ -31,12 +30,14 @@ const STARTS = {
   new: 'a new generation', resume: 'goes on with the generation being built', extend: 'goes on from its seal',
 }
 
-function planScreen(job: string, { generation, start, partitions, events, refusals }: Plan): string[] {
+function planScreen(job: string, { generation, start, partitions, events, bytes, estimate, refusals }: Plan): string[] {
+  const size = bytes === null ? '' : `, ${megabytes(bytes)}`
+  const time = estimate === null ? '' : `, about ${duration(estimate.ms)}`
   return [
     `${job}  generation ${generation}: ${STARTS[start]}`,
     ...partitions.map(({ partition, from, upTo }) =>
       `  ${partition}  ${upTo < from ? 'nothing to read' : `${grouped(from)} … ${grouped(upTo)}`}`),
-    `  ${grouped(events)} offsets to read`,
+    `  ${grouped(events)} offsets to read${size}${time}`,
     ...(refusals.length === 0 ? ['  nothing is refused'] : []),
     ...refusals.flatMap(({ code, message, fix }) => [`  refused ${code}  ${message}`, `    fix: ${fix}`]),
   ]

@@ -27,7 +27,7 @@ export const replayCommand: Handler = (context) => withJob(context, async (job) 
     const outcome = await watch(context, job, run, tally)
     if (isRehydrateError(outcome)) await reportStopped(context, job, tally)
     else await reportSealed(context, job, outcome)
-    return isRehydrateError(outcome) || signal !== null ? EXIT_OF[signal ?? 'SIGINT'] : 0
+    return isRehydrateError(outcome) ? EXIT_OF[signal ?? 'SIGINT'] : 0
   } finally {
     unlisten()
     await run.close()
@@ -127,12 +127,18 @@ async function reportStopped(context: Context, job: NamedJob, tally: Tally): Pro
   await output.document({
     ...(output.reader === 'lines' ? { kind: 'stopped' } : {}),
     job: job.name, outcome: 'stopped', position: positionToJson(position), root: manifest?.root ?? null,
-    manifest: row?.checkpoint?.manifestHash ?? null, collections: row?.checkpoint?.collections ?? null, grade: null,
+    manifest: row?.checkpoint?.manifestHash ?? null, collections: userCollections(row), grade: null,
     applied: tally.progress?.applied ?? 0, duplicates: null, holes: manifest?.holes ?? null, accepted: manifest?.accepted ?? [],
     durationMs: null, eventsPerSecond: tally.progress?.eventsPerSecond ?? null, generation: tally.generation,
   })
   if (output.reader !== 'person') return
   output.note(`  checkpoint at ${checkpointText(position)} written, nothing lost. The same command goes on.`)
+}
+
+/** Null while the digest is not kept yet. */
+function userCollections(row: GenerationRow | undefined): object | null {
+  const collections = row?.checkpoint?.collections ?? null
+  return collections && Object.fromEntries(Object.entries(collections).filter(([name]) => !name.startsWith('$')))
 }
 
 async function rowOf(job: NamedJob, generation: number | null): Promise<GenerationRow | undefined> {

@@ -135,3 +135,10 @@ export async function boundsOf(source: EventSource, partition: string): Promise<
 export function plain({ type, key, data }: SourceRecord | RecordedEvent): SourceRecord {
   return { type, key, data: data as Value }
 }
+
+/** First and last of every partition, without what a source may say besides. */
+export async function endsOf(
+  source: EventSource, options?: { readonly following?: boolean },
+): Promise<Map<string, { first: number; last: number }>> {
+  return new Map([...(await source.bounds(options))].map(([partition, { first, last }]) => [partition, { first, last }]))
+}

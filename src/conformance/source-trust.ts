@@ -1,7 +1,7 @@
 import type { Offset } from '../log/position.js'
 import type { EventSource, Mark, MarkCheck } from '../log/source.js'
 import { expectCode, expectSame, expectTrue, type ConformanceCase } from './kit.js'
-import { boundsOf, makeRecords, plain, readAll, withLog, type SourceHarness, type SourceLog } from './source-harness.js'
+import { boundsOf, endsOf, makeRecords, plain, readAll, withLog, type SourceHarness, type SourceLog } from './source-harness.js'
 
 /** More than two blocks of the input chain. */
 const MANY = makeRecords(2_500)
@@ -139,7 +139,7 @@ function growthCases(harness: SourceHarness): ConformanceCase[] {
       run: () => withLog(harness, { p: RECORDS }, async (log, source) => {
         const mark = await markOf(source, 39)
         await log.append?.('p', makeRecords(5, 'later'))
-        expectSame('bounds', await source.bounds({ following: true }), new Map([['p', { first: 0, last: 44 }]]))
+        expectSame('bounds', await endsOf(source, { following: true }), new Map([['p', { first: 0, last: 44 }]]))
         const { events } = await readAll(source, 'p', { after: 39, mark })
         expectSame('records', events.map(plain), makeRecords(5, 'later'))
         expectSame('the old mark', await checkOne(source, mark, 39), { is: 'same' })
@@ -151,7 +151,7 @@ function growthCases(harness: SourceHarness): ConformanceCase[] {
       run: () => withLog(harness, { p: RECORDS }, async (log, source) => {
         await source.bounds({ following: true })
         await log.append?.('q', makeRecords(2))
-        expectSame('bounds of q', (await source.bounds({ following: true })).get('q'), { first: 0, last: 1 })
+        expectSame('bounds of q', (await endsOf(source, { following: true })).get('q'), { first: 0, last: 1 })
       }),
     },
     {
@@ -160,7 +160,7 @@ function growthCases(harness: SourceHarness): ConformanceCase[] {
       run: () => withLog(harness, { p: RECORDS }, async (log, source) => {
         await log.tear?.('p')
         await expectCode('bounds', ['LOG_TORN_TAIL'], () => source.bounds())
-        expectSame('bounds while following', (await source.bounds({ following: true })).get('p'), { first: 0, last: 39 })
+        expectSame('bounds while following', (await endsOf(source, { following: true })).get('p'), { first: 0, last: 39 })
       }),
     },
   ]

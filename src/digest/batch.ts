@@ -15,12 +15,12 @@ const WINDOW_FROM = 64 * 4 * 10
 const SCRAP = WINDOW_FROM + WINDOW * HASH_BYTES
 const MEMORY_BYTES = SCRAP + HASH_BYTES
 
-let lanes: FourLanes | null | undefined
+let commonLanes: FourLanes | null | undefined
 
 /** FIPS mode asks for OpenSSL's own SHA-256. */
 function sharedLanes(): FourLanes | null {
-  if (lanes === undefined) lanes = getFips() === 1 ? null : fourLanes(MEMORY_BYTES)
-  return lanes
+  if (commonLanes === undefined) commonLanes = getFips() === 1 ? null : fourLanes(MEMORY_BYTES)
+  return commonLanes
 }
 
 /**

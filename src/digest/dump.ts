@@ -4,7 +4,7 @@ import { parseJson } from '../value/json.js'
 import { EntryArena } from './arena.js'
 import { hashKeys, hashRuns } from './batch.js'
 import { TrieBuilder } from './builder.js'
-import { HASH_BYTES, collectionRoot, stateRoot } from './hash.js'
+import { collectionRoot, stateRoot } from './hash.js'
 
 export interface DumpDigest {
   /** State root, rule 5. */
@@ -90,16 +90,15 @@ class Collected {
   digest(): { count: number; root: Uint8Array } {
     this.#hashBlock()
     const builder = new TrieBuilder(this.#name, () => {})
-    this.#arena.drain(builder, (later, earlier) =>
+    const steps = this.#arena.drain(builder, (later, earlier) =>
       lineInvalid(this.#lines[later]!, `repeats the key of line ${this.#lines[earlier]!}, in collection ${this.#name}`))
+    while (steps.next().done !== true);
     const { count, trieHash } = builder.finish()
     return { count, root: collectionRoot(count, trieHash) }
   }
 
   #hashBlock(): void {
-    const keyHashes = hashKeys(this.#keys)
-    const valueHashes = hashRuns(this.#writer.bytes, this.#ends)
-    for (let at = 0; at < keyHashes.length; at += HASH_BYTES) this.#arena.add(keyHashes, at, valueHashes, at)
+    this.#arena.add(hashKeys(this.#keys), hashRuns(this.#writer.bytes, this.#ends))
     this.#writer.reset()
     this.#keys = []
     this.#ends = []

@@ -16,7 +16,11 @@ import { BUCKET_CAPACITY, HASH_BYTES } from './hash.js'
 
 export const ENTRY_BYTES = 64
 export const GROUP_LEVELS = 4
+/** Nibbles, and so at most items, of a group. */
+export const GROUP_WIDTH = 16
 const ITEM_BYTES = 1 + 6 + HASH_BYTES
+export const MAX_GROUP_BYTES = GROUP_WIDTH * ITEM_BYTES
+const ITEM_HASH_AT = 7
 const ROOT_HEAD_BYTES = 1 + 8 + HASH_BYTES
 const PAGE_VERSION = 1
 const GROUP_FLAG = 0x80
@@ -31,94 +35,89 @@ export interface TrieRoot {
 /** A node where the four levels of a group end. */
 export interface Item {
   readonly isGroup: boolean
-  /** Absolute: bits of kh that all entries below share. */
-  readonly depth: number
-  /** Any kh that begins with those bits. */
-  readonly prefix: Uint8Array
+  /** Levels below the group, 1 to 4: it covers 16 >> levels nibbles. */
+  readonly levels: number
+  /** The first nibble it covers. */
+  readonly start: number
   readonly count: number
-  readonly hash: Uint8Array
+  /** Where its T lies. */
+  readonly hashes: Uint8Array
+  readonly hashAt: number
 }
 
-export function rootKey(collection: string): string {
-  return `${collection}/`
-}
+const SLAB_BYTES = 64 * 1024
+let slab = new Uint8Array(SLAB_BYTES)
+let slabUsed = 0
 
-export function groupKey(collection: string, prefix: Uint8Array, depth: number): string {
-  return `${collection}/${nibbles(prefix, depth)}`
-}
-
-export function bucketKey(collection: string, prefix: Uint8Array, depth: number): string {
-  if (depth === 0) return rootKey(collection)
-  const group = groupDepthAbove(depth)
-  let bits = ''
-  for (let i = group; i < depth; i++) bits += bitAt(prefix, i)
-  return `${collection}/${nibbles(prefix, group)}.${bits}`
-}
-
-/** The depth of the group on whose page a node at `depth` ≥ 1 is listed. */
-export function groupDepthAbove(depth: number): number {
-  return Math.floor((depth - 1) / GROUP_LEVELS) * GROUP_LEVELS
-}
-
-export function bitAt(prefix: Uint8Array, depth: number): 0 | 1 {
-  return ((prefix[depth >>> 3]! >>> (7 - (depth & 7))) & 1) as 0 | 1
-}
-
-const NIBBLES = '0123456789abcdef'
-
-function nibbles(prefix: Uint8Array, depth: number): string {
-  let text = ''
-  for (let i = 0; i < depth / GROUP_LEVELS; i++) {
-    const byte = prefix[i >>> 1]!
-    text += NIBBLES[(i & 1) === 0 ? byte >>> 4 : byte & 15]!
+/** Zeros, for what becomes a page. Many share one memory: each on its own would cost more than all that is written into it. */
+export function pageMemory(length: number): Uint8Array {
+  if (slabUsed + length > slab.length) {
+    slab = new Uint8Array(Math.max(SLAB_BYTES, length))
+    slabUsed = 0
   }
-  return text
+  const memory = new Uint8Array(slab.buffer, slabUsed, length)
+  slabUsed += length
+  return memory
 }
 
-export function writeGroup(items: readonly Item[], groupDepth: number): Uint8Array {
-  const page = new Uint8Array(items.length * ITEM_BYTES)
-  let at = 0
-  for (const item of items) {
-    page[at] = (item.isGroup ? GROUP_FLAG : 0) | (item.depth - groupDepth)
-    writeCount(page, at + 1, item.count)
-    page.set(item.hash, at + 7)
-    at += ITEM_BYTES
-  }
-  return page
+export function copyOfPage(bytes: Uint8Array): Uint8Array {
+  const copy = pageMemory(bytes.length)
+  copy.set(bytes)
+  return copy
 }
 
-/** Reads a group's items. `prefix` and `depth` are the group's. STATE_CORRUPT where they do not fill its four levels exactly. */
-export function readGroup(page: Uint8Array, prefix: Uint8Array, depth: number): Item[] {
-  const items: Item[] = []
-  let covered = 0
+export const NIBBLES = '0123456789abcdef'
+
+/** The path of a group is its nibbles as text; the root's is empty. */
+export function groupKey(collection: string, path: string): string {
+  return `${collection}/${path}`
+}
+
+/** `path` is the group's on whose page the bucket is listed. */
+export function bucketKey(collection: string, path: string, levels: number, start: number): string {
+  return `${collection}/${path}${BUCKET_SUFFIX[(GROUP_WIDTH + start) >>> (GROUP_LEVELS - levels)]!}`
+}
+
+/** The leading bits of a nibble, behind a 1 that says how many they are: 0b101 → '.01'. */
+const BUCKET_SUFFIX = Array.from({ length: 2 * GROUP_WIDTH }, (_, code) => `.${code.toString(2).slice(1)}`)
+
+/** The nibble at `index` of the hash at `at`. */
+export function nibbleAt(hashes: Uint8Array, at: number, index: number): number {
+  const byte = hashes[at + (index >>> 1)]!
+  return (index & 1) === 0 ? byte >>> 4 : byte & 15
+}
+
+/** Appends an item to a group's page; returns where the next one goes. */
+export function writeItem(
+  page: Uint8Array, at: number, isGroup: boolean, levels: number, count: number, hashes: Uint8Array, hashAt: number,
+): number {
+  page[at] = (isGroup ? GROUP_FLAG : 0) | levels
+  writeCount(page, at + 1, count)
+  for (let i = 0; i < HASH_BYTES; i++) page[at + ITEM_HASH_AT + i] = hashes[hashAt + i]!
+  return at + ITEM_BYTES
+}
+
+/** Makes one thing of each item. STATE_CORRUPT where the items do not fill the four levels exactly. */
+export function readGroup<T>(
+  page: Uint8Array, make: (isGroup: boolean, levels: number, start: number, count: number, hashAt: number) => T,
+): T[] {
+  const made: T[] = []
+  let start = 0
   for (let at = 0; at + ITEM_BYTES <= page.length; at += ITEM_BYTES) {
     const levels = page[at]! & ~GROUP_FLAG
     const isGroup = (page[at]! & GROUP_FLAG) !== 0
-    if (levels < 1 || levels > GROUP_LEVELS || (isGroup && levels !== GROUP_LEVELS) || covered >= 16) throw corruptPage()
+    if (levels < 1 || levels > GROUP_LEVELS || (isGroup && levels !== GROUP_LEVELS) || start >= GROUP_WIDTH) throw corruptPage()
     const count = readCount(page, at + 1)
     if (isGroup !== count > BUCKET_CAPACITY) throw corruptPage()
-    items.push({
-      isGroup, count,
-      depth: depth + levels,
-      prefix: extended(prefix, depth, covered),
-      hash: page.subarray(at + 7, at + ITEM_BYTES),
-    })
-    covered += 16 >>> levels
+    made.push(make(isGroup, levels, start, count, at + ITEM_HASH_AT))
+    start += GROUP_WIDTH >>> levels
   }
-  if (covered !== 16 || page.length % ITEM_BYTES !== 0) throw corruptPage()
-  return items
-}
-
-/** The prefix with the four bits behind `depth` set to `nibble`. `depth` is a multiple of four. */
-function extended(prefix: Uint8Array, depth: number, nibble: number): Uint8Array {
-  const longer = new Uint8Array(HASH_BYTES)
-  longer.set(prefix.subarray(0, depth >>> 3))
-  longer[depth >>> 3] = (depth & 7) === 0 ? nibble << 4 : (prefix[depth >>> 3]! & 0xf0) | nibble
-  return longer
+  if (start !== GROUP_WIDTH || page.length % ITEM_BYTES !== 0) throw corruptPage()
+  return made
 }
 
 export function writeRoot(root: TrieRoot, body: Uint8Array): Uint8Array {
-  const page = new Uint8Array(ROOT_HEAD_BYTES + body.length)
+  const page = pageMemory(ROOT_HEAD_BYTES + body.length)
   page[0] = PAGE_VERSION
   writeCount(page, 3, root.count)
   page.set(root.trieHash, 9)
@@ -126,7 +125,7 @@ export function writeRoot(root: TrieRoot, body: Uint8Array): Uint8Array {
   return page
 }
 
-/** Count and T of a collection, from the page under `rootKey`. STATE_CORRUPT where it is none. */
+/** Count and T of a collection, from the page under the key of its root. STATE_CORRUPT where it is none. */
 export function readRoot(page: Uint8Array): TrieRoot {
   if (page.length < ROOT_HEAD_BYTES || page[0] !== PAGE_VERSION) throw corruptPage()
   return { count: readCount(page, 3), trieHash: new Uint8Array(page.subarray(9, ROOT_HEAD_BYTES)) }

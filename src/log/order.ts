@@ -75,8 +75,14 @@ export function isoTime(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-/** A batch that parses each record once: the merge looks at recordedAt before the fold reads the rest. */
-export function remembering(batch: EventBatch): EventBatch {
+/** A batch whose records the merge looks at before the fold reads them. */
+export interface PeekedBatch extends EventBatch {
+  /** Record i, kept for the next `event(i)`. */
+  peek(i: number): RecordedEvent
+}
+
+/** Parses each record once for the merge and the fold; every later reader (the double run) gets its own copy, as from any batch. */
+export function peeked(batch: EventBatch): PeekedBatch {
   const events = new Map<number, RecordedEvent>()
   return {
     partition: batch.partition, length: batch.length, through: batch.through, holes: batch.holes, bytes: batch.bytes,
@@ -84,13 +90,15 @@ export function remembering(batch: EventBatch): EventBatch {
     typeAt: (i) => batch.typeAt(i),
     keyAt: (i) => batch.keyAt(i),
     markAt: (i) => batch.markAt(i),
-    event(i) {
-      const known = events.get(i)
-      // Handed out once from memory: a second reader (the double run) gets its own copy.
-      if (known !== undefined && events.delete(i)) return known
-      const event = batch.event(i)
+    peek(i) {
+      const event = events.get(i) ?? batch.event(i)
       events.set(i, event)
       return event
+    },
+    event(i) {
+      const known = events.get(i)
+      events.delete(i)
+      return known ?? batch.event(i)
     },
   }
 }

@@ -1,7 +1,7 @@
 import { RehydrateError } from '../errors.js'
 import { encode } from '../value/canonical.js'
 import { formatPartition, type Offset } from './position.js'
-import type { EventBatch, EventSource, Holes, RecordedEvent } from './source.js'
+import type { EventBatch, Holes, RecordedEvent } from './source.js'
 
 /** A gap that a person waived: both bounds inclusive. */
 export interface AcceptedGap {
@@ -27,16 +27,14 @@ export interface Admitted {
  */
 export class SequenceGuard {
   readonly #partition: string
-  readonly #continuity: EventSource['continuity']
   readonly #accepted: readonly AcceptedGap[]
   #last: Offset
   #previous: EventBatch | null = null
   #reread = false
 
   /** `last`: the last applied offset, inclusive; −1 for none. */
-  constructor(partition: string, continuity: EventSource['continuity'], last: Offset, accepted: readonly AcceptedGap[] = []) {
+  constructor(partition: string, last: Offset, accepted: readonly AcceptedGap[] = []) {
     this.#partition = partition
-    this.#continuity = continuity
     this.#last = last
     this.#accepted = accepted
   }
@@ -55,20 +53,22 @@ export class SequenceGuard {
     let from = 0
     while (from < batch.length && batch.offsetAt(from) <= this.#last) from++
     for (let i = 0; i < from; i++) this.#assertSame(batch, i)
-    const gaps = this.#assertComplete(batch, from)
+    const missing = Math.max(0, batch.through - this.#last - (batch.length - from))
+    const gaps = this.#assertComplete(batch, from, missing)
     this.#last = Math.max(this.#last, batch.through)
     if (batch.length > from) this.#previous = batch
-    return { batch, from, duplicates: from, holes: batch.holes, gaps }
+    return { batch, from, duplicates: from, holes: newHoles(batch.holes, missing), gaps }
   }
 
-  /** Every offset in (last, through] is a record or a hole with a reason. */
-  #assertComplete(batch: EventBatch, from: number): AcceptedGap[] {
+  /**
+   * Every offset in (last, through] is a record or a hole with a reason. Where a delivery declares holes, their number must account
+   * for all that is missing; where it declares none, the gap is named exactly.
+   */
+  #assertComplete(batch: EventBatch, from: number, missing: number): AcceptedGap[] {
     const gaps: AcceptedGap[] = []
-    const { control, aborted, filtered, compactedOrLost } = batch.holes
-    const explained = control + aborted + filtered + compactedOrLost
-    if (this.#continuity === 'sparse' || explained > 0) {
-      const missing = batch.through - this.#last - (batch.length - from) - explained
-      if (missing > 0 && from === 0) this.#gap(this.#last + 1, batch.through, gaps, missing)
+    const declared = countHoles(batch.holes)
+    if (declared > 0) {
+      if (missing > declared) this.#gap(this.#last + 1, batch.through, gaps, missing - declared)
       return gaps
     }
     let expected = this.#last + 1
@@ -124,8 +124,27 @@ function disorderAt(batch: EventBatch): number {
   return -1
 }
 
+function countHoles({ control, aborted, filtered, compactedOrLost }: Holes): number {
+  return control + aborted + filtered + compactedOrLost
+}
+
+/** The holes of a delivery that are new: all of them, but for one that repeats what was delivered before. */
+function newHoles(holes: Holes, missing: number): Holes {
+  if (missing >= countHoles(holes)) return holes
+  let left = missing
+  const take = (count: number): number => {
+    const taken = Math.min(count, left)
+    left -= taken
+    return taken
+  }
+  return {
+    control: take(holes.control), aborted: take(holes.aborted),
+    filtered: take(holes.filtered), compactedOrLost: take(holes.compactedOrLost),
+  }
+}
+
 function sameContent(a: RecordedEvent, b: RecordedEvent): boolean {
   const content = (event: RecordedEvent): Uint8Array =>
-    encode([event.type, event.schemaVersion, event.key, event.data, event.recordedAtMs, event.id])
+    encode([event.type, event.schemaVersion, event.key, event.data, event.recordedAtMs, event.id, event.headers])
   return Buffer.from(content(a)).equals(content(b))
 }

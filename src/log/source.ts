@@ -68,6 +68,8 @@ export type MarkCheck =
 export interface Bounds {
   readonly first: Offset
   readonly last: Offset
+  /** Bytes of log between them, as they are stored; left out where the source does not know. */
+  readonly bytes?: number
 }
 
 export interface ReadLimits {

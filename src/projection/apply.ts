@@ -70,8 +70,6 @@ export class EventApplier {
       throw atEvent(error, event, 'HANDLER_FAILED', `The handler of ${type.name} threw`)
     }
     if (isPromise(result)) {
-      // Its rejection belongs to this error; nobody else must hear of it.
-      (result as Promise<unknown>).then(undefined, () => {})
       throw new RehydrateError('HANDLER_ASYNC', {
         message: `The handler of ${type.name} returned a promise.`, partition: event.partition, offset: event.offset,
       })
@@ -143,6 +141,11 @@ export class EventApplier {
     } catch (error) {
       throw atEvent(error, event, 'HANDLER_FAILED', `keys.${type.name} threw`)
     }
+    if (isPromise(refs)) {
+      throw new RehydrateError('HANDLER_ASYNC', {
+        message: `keys.${type.name} returned a promise.`, partition: event.partition, offset: event.offset,
+      })
+    }
     if (!Array.isArray(refs)) throw keysWrong(event, type, 'an array of { collection, key }', typeName(refs))
     const slots: Slot[] = []
     for (const ref of refs as { collection?: unknown; key?: unknown }[]) {
@@ -161,7 +164,7 @@ export class EventApplier {
 function atEvent(error: unknown, event: RecordedEvent, code: ErrorCode, what: string): RehydrateError {
   const place = { partition: event.partition, offset: event.offset }
   if (error instanceof RehydrateError) return new RehydrateError(error.code, { ...place, ...error.details })
-  const text = error instanceof Error ? error.message : String(error)
+  const text = error instanceof Error ? error.message : typeof error === 'object' && error !== null ? 'an object' : String(error)
   const waiver = `--accept ${code}=${event.partition}@${event.offset}`
   return new RehydrateError(code, {
     ...place, cause: error,
@@ -191,7 +194,7 @@ function validate(event: RecordedEvent, type: EventType, data: unknown): unknown
   } catch (error) {
     throw atEvent(error, event, 'EVENT_INVALID', `The schema of ${type.name} threw`)
   }
-  if (result instanceof Promise) {
+  if (isPromise(result)) {
     throw new RehydrateError('HANDLER_ASYNC', {
       message: `The schema of ${type.name} is asynchronous.`, partition: event.partition, offset: event.offset,
     })

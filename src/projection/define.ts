@@ -170,7 +170,9 @@ export function defineReducer<S = any, const T extends string = string>(options:
   return compile({ ...rest, collections, on: handlers } as LooseOptions, callerOf(defineReducer))
 }
 
-export function isPromise(value: unknown): boolean {
+/** What returned it is refused, and its rejection with it: nobody else must hear of that. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
+  if (value instanceof Promise) value.catch(() => {})
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
@@ -226,8 +228,8 @@ function checkOrder(order: string | undefined): 'partition' | 'time' {
   return invalid('defineProjection()', 'order', "'partition' or 'time'", order)
 }
 
-/** Names are kept to what reads well in a path, a table name and a shell. */
-const COLLECTION_NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/
+/** Names are kept to what reads well in a path, a table name and a shell, and is safe as the name of a property. */
+const COLLECTION_NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_-]{0,63}$/
 
 function compileCollections(given: Record<string, CollectionOptions>): Collection[] {
   const names = typeof given === 'object' && given !== null ? Object.keys(given) : []

@@ -1,6 +1,6 @@
 import { RehydrateError } from '../errors.js'
 import { lend, normalise, type Value } from '../value/canonical.js'
-import type { Collection, CollectionView, Projection, Schema } from './define.js'
+import { isPromise, type Collection, type CollectionView, type Projection, type Schema } from './define.js'
 
 /** One state key in memory. The working set owns it; a handler reaches it through the view only. */
 export class Slot {
@@ -12,11 +12,10 @@ export class Slot {
   owner: string | null = null
   /** Differs from what the store holds. */
   dirty = false
-  ownerDirty = false
-  /** False until the store was asked, or is known not to hold it. */
-  loaded = false
   /** Bytes of the encoded value when it was last read or written; 0: never. */
   encodedBytes = 0
+  /** What the store gave when the key was read: its hash as latin1, null: absent; undefined: not read since it was last written. */
+  was: string | null | undefined = undefined
 
   constructor(collection: Collection, key: string) {
     this.collection = collection
@@ -131,7 +130,7 @@ function undeclared(collection: Collection, key: unknown, slots: readonly Slot[]
 
 function validated(schema: Schema, value: unknown): unknown {
   const result = schema['~standard'].validate(value)
-  if (result instanceof Promise) {
+  if (isPromise(result)) {
     throw new RehydrateError('VALUE_INVALID', { message: 'The schema of a collection is asynchronous.' })
   }
   if (result.issues === undefined) return result.value

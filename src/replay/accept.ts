@@ -58,6 +58,16 @@ export function mergeAccepted(before: readonly Accepted[], more: readonly Accept
   return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, accepted]) => accepted)
 }
 
+/** The gaps among what was waived before, and `more`. */
+export function gapsOf(accepted: readonly Accepted[], more: Waivers['gaps'] = new Map()): Waivers['gaps'] {
+  const gaps = new Map([...more].map(([partition, list]): [string, AcceptedGap[]] => [partition, [...list]]))
+  for (const { code, partition, from, to } of accepted) {
+    if (code !== 'LOG_GAP' || partition === undefined || from === undefined || to === undefined) continue
+    getOrMake(gaps, partition, () => []).push({ from, to })
+  }
+  return gaps
+}
+
 function inOrder({ code, partition, from, to, detail }: Accepted): Accepted {
   return {
     code,

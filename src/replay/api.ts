@@ -21,7 +21,7 @@ export interface ReplayOptions {
   readonly accept?: readonly string[]
   /** 'auto' (default): the first seal of a generation makes it the live one. */
   readonly switch?: 'auto' | 'manual'
-  /** A checkpoint is due after about this many bytes of changed state, or this many seconds. Defaults 256 MiB, 10 s. */
+  /** A checkpoint is due after about this many bytes of changed state, or this many seconds. Defaults 256 MiB, 30 s. */
   readonly checkpoint?: { readonly bytes?: number; readonly seconds?: number }
   /** About how much memory the working set may take, in bytes; beyond it, keys not used lately are re-read. Default 512 MiB. */
   readonly memoryBytes?: number
@@ -100,7 +100,7 @@ export interface RunTotals {
 export interface Run extends AsyncIterable<RunEvent> {
   /** Resolves when sealed ('follow': at the stop, with its last seal, or rejects with RUN_STOPPED). Rejects with a RehydrateError. */
   readonly done: Promise<SealedRun>
-  /** Asks for a seal of what is applied, while following. */
+  /** Asks for a seal of what is applied, while following; of any other run it is the one at its end. */
   seal(): Promise<SealedRun>
   /** Stops after a clean checkpoint; `done` rejects with RUN_STOPPED. Resolves when everything is closed. */
   close(): Promise<void>
@@ -115,6 +115,10 @@ export interface Plan {
   readonly partitions: readonly { readonly partition: string; readonly first: number; readonly from: number; readonly upTo: number }[]
   /** Offsets to read. */
   readonly events: number
+  /** About how many bytes of log that is, as they are stored; null where the source does not know. */
+  readonly bytes: number | null
+  /** How long it may take, judged by reading a piece of the log; null where there is nothing to read. */
+  readonly estimate: { readonly eventsPerSecond: number; readonly ms: number } | null
   /** Codes and texts of what would be refused; empty: the replay can start. */
   readonly refusals: readonly { readonly code: string; readonly message: string; readonly fix: string }[]
 }

@@ -1,4 +1,4 @@
-import type { RehydrateError } from '../errors.js'
+import { RehydrateError } from '../errors.js'
 import type { RunEvent, SealedRun } from './api.js'
 
 /** Events nobody took yet; beyond this the oldest go. Progress is replaced by newer progress, so few are. */
@@ -36,17 +36,24 @@ export class EventChannel implements AsyncIterable<RunEvent> {
 /** Seals asked for while following; answered by the engine when it stands still. */
 export class SealRequests {
   #waiting: { resolve: (sealed: SealedRun) => void; reject: (error: unknown) => void }[] = []
-  #over: RehydrateError | null = null
+  #over: SealedRun | RehydrateError | null = null
 
   get asked(): boolean { return this.#waiting.length > 0 }
 
   ask(): Promise<SealedRun> {
-    if (this.#over !== null) return Promise.reject(this.#over)
+    if (this.#over instanceof RehydrateError) return Promise.reject(this.#over)
+    if (this.#over !== null) return Promise.resolve(this.#over)
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
   }
 
   resolve(sealed: SealedRun): void {
     for (const { resolve } of this.#waiting.splice(0)) resolve(sealed)
+  }
+
+  /** The run ended with this seal: it is the answer from now on. */
+  end(sealed: SealedRun): void {
+    this.#over = sealed
+    this.resolve(sealed)
   }
 
   reject(error: RehydrateError): void {

@@ -27,6 +27,8 @@ export interface CommitOptions {
   readonly goLive?: boolean
   /** Set where every stored byte has just been re-read. */
   readonly scrubbed?: boolean
+  /** Entries that go besides what changed. */
+  readonly deletes?: readonly EntryKey[]
 }
 
 /** Writes checkpoints: entries, marks, digest pages and the manifest, in one commit. */
@@ -58,11 +60,13 @@ export class Committer {
   async commit(cut: Cut, workingSet: WorkingSet, ids: IdWindow, options: CommitOptions): Promise<Checkpoint> {
     const dirty = workingSet.takeDirty()
     const idChanges = ids.takeChanges()
-    const deletes: EntryKey[] = [...deletedKeys(dirty.collections), ...idChanges.deletes.map((key) => ({ collection: IDS, key }))]
+    const deletes: EntryKey[] = [
+      ...deletedKeys(dirty.collections), ...idChanges.deletes.map((key) => ({ collection: IDS, key })), ...(options.deletes ?? []),
+    ]
     const puts = hashEntries(putsOf(dirty, cut, idChanges.puts))
     if (this.#roots === null) return await this.#write(cut, sizing(puts, dirty.collections), deletes, options)
     const entries = [...sizing(puts, dirty.collections)]
-    const pages = await this.#updateDigest(entries, deletes)
+    const pages = await this.#updateDigest(entries, deletes, readHashes(dirty))
     return await this.#write(cut, [...entries, ...pages.puts], [...deletes, ...pages.deletes], options)
   }
 
@@ -115,11 +119,13 @@ export class Committer {
   }
 
   /** Brings the tries of all changed collections up to date; gives the pages to write. */
-  async #updateDigest(puts: readonly PutEntry[], deletes: readonly EntryKey[]): Promise<{ puts: PutEntry[]; deletes: EntryKey[] }> {
+  async #updateDigest(
+    puts: readonly PutEntry[], deletes: readonly EntryKey[], read: ReadonlyMap<string, string | null>,
+  ): Promise<{ puts: PutEntry[]; deletes: EntryKey[] }> {
     const pages: { collection: string; key: string; value: Value }[] = []
     const gone: EntryKey[] = []
     const roots: Record<string, CollectionRoot> = { ...this.#roots }
-    for (const [collection, changes] of changesByCollection(puts, deletes)) {
+    for (const [collection, changes] of changesByCollection(puts, deletes, read)) {
       const update = await updateTrie(collection, changes, (keys) => this.#loadPages(keys))
       for (const { key, page } of update.puts) pages.push({ collection: DIGEST, key, value: page })
       for (const key of update.deletes) gone.push({ collection: DIGEST, key })
@@ -178,8 +184,10 @@ function* deletedKeys(collections: DirtySlots['collections']): Generator<EntryKe
   }
 }
 
-/** Changes of the digest; `$marks` is not part of any root. */
-function changesByCollection(puts: readonly PutEntry[], deletes: readonly EntryKey[]): Map<string, TrieChange[]> {
+/** Changes of the digest; `$marks` is not part of any root. `read`: what the store gave for the keys that were read, by owner key. */
+function changesByCollection(
+  puts: readonly PutEntry[], deletes: readonly EntryKey[], read: ReadonlyMap<string, string | null>,
+): Map<string, TrieChange[]> {
   const collections = new Map<string, { key: string; hash: Uint8Array | null }[]>()
   const add = (collection: string, key: string, hash: Uint8Array | null): void => {
     if (collection === MARKS) return
@@ -191,7 +199,22 @@ function changesByCollection(puts: readonly PutEntry[], deletes: readonly EntryK
   for (const { collection, key } of deletes) add(collection, key, null)
   return new Map([...collections].map(([collection, list]) => {
     const keyHashes = hashKeys(list.map(({ key }) => key))
-    return [collection, list.map(({ hash }, i) =>
-      ({ keyHash: keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), valueHash: hash }))]
+    return [collection, list.map(({ key, hash: valueHash }, i): TrieChange => {
+      const hash = read.get(ownerKey(collection, key))
+      const keyHash = keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
+      return { keyHash, valueHash, was: hash === undefined ? undefined : { key, hash } }
+    })]
   }))
+}
+
+/** What the store gave for dirty keys that were read from it. The owner of a key is written once only: then it was absent. */
+function readHashes({ collections, owners }: DirtySlots): Map<string, string | null> {
+  const read = new Map<string, string | null>()
+  for (const { slots } of collections) {
+    for (const { collection, key, was } of slots) if (was !== undefined) read.set(ownerKey(collection.name, key), was)
+  }
+  for (const { collection, key, was } of owners) {
+    if (was !== undefined) read.set(ownerKey(OWNERS, ownerKey(collection.name, key)), null)
+  }
+  return read
 }

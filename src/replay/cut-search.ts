@@ -3,31 +3,42 @@ import { offsetIn, type Offset, type Position } from '../log/position.js'
 import type { Bounds, EventSource, ReadLimits } from '../log/source.js'
 import { timeTurns, type TurnOptions } from './turns.js'
 
+const LIMITS: ReadLimits = { events: 2_000, bytes: 1024 * 1024 }
+
+/** The cut of a log at a time: each partition up to before its first record at or after it. Reads the log; RECORDED_AT_MISSING. */
+export async function positionAt(source: EventSource, time: Date): Promise<Position> {
+  return await cutBeforeTime(source, await source.bounds({ following: true }), time.getTime(), LIMITS)
+}
+
 /** Per partition, the prefix before its first record at or after `timeMs`. Reads the log; RECORDED_AT_MISSING. */
 export async function cutBeforeTime(
   source: EventSource, bounds: ReadonlyMap<string, Bounds>, timeMs: number, limits: ReadLimits,
 ): Promise<Position> {
   const cut = new Map<string, Offset>()
   for (const [partition, { first, last }] of bounds) {
-    const found = await firstAtOrAfter(source, partition, { first, last }, timeMs, limits)
-    const end = found === null ? last : found - 1
+    const found = await lastBefore(source, partition, { first, last }, timeMs, limits)
+    const end = found ?? last
     if (end >= first) cut.set(partition, end)
   }
   return cut
 }
 
-async function firstAtOrAfter(
+/** Null: no record is at or after `timeMs`. A dense log ends a prefix with a record, so that it never ends inside a gap. */
+async function lastBefore(
   source: EventSource, partition: string, { first, last }: Bounds, timeMs: number, limits: ReadLimits,
 ): Promise<Offset | null> {
   if (last < first) return null
   const stop = new AbortController()
+  let previous = first - 1
   for await (const batch of source.read(partition, { after: first - 1, upTo: last, mark: null }, limits, stop.signal)) {
     for (let i = 0; i < batch.length; i++) {
       const { offset, recordedAtMs } = batch.event(i)
       if (recordedAtMs === null) throw recordedAtMissing(partition, offset)
-      if (recordedAtMs < timeMs) continue
-      stop.abort()
-      return offset
+      if (recordedAtMs >= timeMs) {
+        stop.abort()
+        return source.continuity === 'dense' ? previous : offset - 1
+      }
+      previous = offset
     }
   }
   return null
@@ -36,12 +47,13 @@ async function firstAtOrAfter(
 /** The longest prefix of the merge of the whole log that lies within `cut`. Equal to it where the merge goes through it. */
 export async function nearestMergePrefix(
   source: EventSource, bounds: ReadonlyMap<string, Bounds>, cut: Position, futureMs: number, limits: ReadLimits,
+  gaps: TurnOptions['gaps'],
 ): Promise<Position> {
   const stop = new AbortController()
   const head = new Map([...bounds].filter(([, { first, last }]) => last >= first).map(([partition, { last }]) => [partition, last]))
   const from = new Map([...bounds].map(([partition, { first }]) => [partition, first - 1]))
   const options: TurnOptions = {
-    source, from, upTo: head, limits, marks: new Map(), gaps: new Map(), signal: stop.signal, pick: () => 0, waiting: () => {},
+    source, from, upTo: head, limits, marks: new Map(), gaps, signal: stop.signal, pick: () => 0, waiting: () => {},
   }
   const prefix = new Map<string, Offset>()
   const turns = timeTurns(options, new Map(), futureMs)

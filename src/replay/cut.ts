@@ -69,11 +69,7 @@ export class Cut {
   }
 
   identity(): Record<string, { id: string; proved: boolean }> {
-    const identity: Record<string, { id: string; proved: boolean }> = {}
-    for (const [partition, mark] of this.marks()) {
-      identity[partition] = { id: mark.id, proved: !this.#unproved.has(partition) }
-    }
-    return identity
+    return Object.fromEntries([...this.marks()].map(([partition, { id }]) => [partition, { id, proved: !this.#unproved.has(partition) }]))
   }
 }
 

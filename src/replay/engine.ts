@@ -1,7 +1,6 @@
-import { EMPTY_TRIE_HASH } from '../digest/builder.js'
-import { collectionRoot, formatHash } from '../digest/hash.js'
+import { collectionRoot, EMPTY_TRIE_HASH, formatHash } from '../digest/hash.js'
 import { RehydrateError } from '../errors.js'
-import { distance, formatPosition, positionFromJson, samePosition, type Position } from '../log/position.js'
+import { distance, formatPosition, positionFromJson, samePosition, type Offset, type Position } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
 import type { Checkpoint } from '../store/checkpoint.js'
 import type { StoreSession } from '../store/contract.js'
@@ -11,12 +10,12 @@ import { Committer } from './commit.js'
 import { Cut } from './cut.js'
 import { IDS, IdWindow } from './ids.js'
 import { OWNERS } from './owners.js'
-import { backfillOwners } from './owners-backfill.js'
+import { backfillOwners, dropOwners } from './owners-backfill.js'
 import { nextPhase, type PhaseChange } from './phase.js'
-import { checkIdentity, headOf, settle, type Start } from './plan.js'
+import { checkIdentity, checkReach, headOf, settle, type Start } from './plan.js'
 import { ProgressMeter } from './progress.js'
 import { buildDigest, sampleStore } from './seal.js'
-import { ReplaySession } from './session.js'
+import { ReplaySession, type Totals } from './session.js'
 import type { Settings } from './settings.js'
 import { readEngineCollection } from './state.js'
 import { WorkingSet } from './working-set.js'
@@ -37,6 +36,7 @@ const WATCH_MS = 1_000
 export class Engine {
   readonly #ports: EnginePorts
   readonly #meter: ProgressMeter
+  readonly #totals: Totals = { duplicates: 0, skipped: 0, checkpoints: 0 }
   readonly #closing = new AbortController()
   readonly #uninstall: () => void
   #phase: Phase = 'planning'
@@ -104,15 +104,20 @@ export class Engine {
     for (const accepted of start.accepted) cut.accept(accepted)
     for (const partition of start.unproved) cut.unprovable(partition)
     const committer = new Committer(store, checkpoint, projection, start.fingerprint, world.clock)
-    const ids = new IdWindow(projection.idWindow, await readEngineCollection<[string, string]>(store, IDS))
+    const ids = new IdWindow(projection.idWindow, await readEngineCollection<[string, string]>(store, IDS, checkpoint))
     const owners = needsOwners(projection, cut.position, end)
-    const workingSet = new WorkingSet(projection, store, { memoryBytes: settings.memoryBytes, owners, empty: checkpoint === null })
+    const workingSet = new WorkingSet(projection, store, {
+      memoryBytes: settings.memoryBytes, owners, empty: checkpoint === null, digestKept: () => !committer.pending,
+    })
     const before = new Map([...start.bounds].map(([partition, { first }]): [string, number] => [partition, first - 1]))
     const ports = {
-      source, projection, store, world, settings, cut, workingSet, ids, committer, signal, owners, before, tell, meter: this.#meter,
+      source, projection, store, world, settings, cut, workingSet, ids, committer, signal, owners, before, tell,
+      meter: this.#meter, totals: this.#totals,
     }
-    if (owners && cut.position.size > 0 && !(await store.collections()).includes(OWNERS)) await backfillOwners(ports)
-    return { start, store, cut, committer, workingSet, ids, end, owners, session: new ReplaySession(ports) }
+    const kept = cut.position.size > 0 && (await store.collections()).includes(OWNERS)
+    if (owners && !kept && cut.position.size > 0) await backfillOwners(ports)
+    if (!owners && kept) await dropOwners(ports)
+    return { start, store, cut, committer, workingSet, ids, before, end, owners, session: new ReplaySession(ports) }
   }
 
   /** From the stage as it stands to the end of the run. */
@@ -157,7 +162,12 @@ export class Engine {
   }
 
   /** The log has got its second partition: from now on it is kept which key belongs to which. */
-  async #grown(stage: Stage, start: Start, end: Position): Promise<Stage> {
+  async #grown(stage: Stage, grown: Start, end: Position): Promise<Stage> {
+    const refuse = (error: Error): void => { throw error }
+    const accepted = checkReach(stage.cut.position, grown.bounds, this.#ports.settings, refuse)
+    for (const waived of accepted) stage.cut.accept(waived)
+    const start = { ...grown, accepted: [...grown.accepted, ...accepted] }
+    for (const [partition, { first }] of start.bounds) stage.before.set(partition, first - 1)
     if (stage.owners === needsOwners(this.#ports.options.projection, stage.cut.position, end)) return { ...stage, start, end }
     await stage.session.checkpoint()
     return await this.#stage({ ...start, marks: stage.cut.marks(), merge: stage.cut.merge }, stage.store, stage.committer.checkpoint, end)
@@ -175,10 +185,13 @@ export class Engine {
       await session.checkpoint()
       // An empty log has nothing to apply, yet is sealed like any other.
       if (committer.checkpoint === null) await committer.commit(cut, workingSet, ids, { sealed: false, durable: false })
+      workingSet.release()
       if (!(await buildDigest({ session: store, committer, clock: world.clock, signal }))) return null
+    } else {
+      await session.checkpoint()
+      await sampleStore(store, () => world.token())
     }
     const checkpoint = await committer.commit(cut, workingSet, ids, { sealed: true, durable: true, goLive, scrubbed })
-    if (!scrubbed) await sampleStore(store, () => world.token())
     workingSet.committed()
     session.committed()
     this.#everSealed = true
@@ -187,6 +200,7 @@ export class Engine {
 
   async #drain(stage: Stage): Promise<never> {
     this.#change('stop')
+    this.#tellProgress(stage)
     await stage.session.checkpoint({ durable: true })
     this.#change('drained')
     throw runStopped(stage.cut.position, this.#ports.signal)
@@ -195,7 +209,6 @@ export class Engine {
   #sealedRun(stage: Stage, checkpoint: Checkpoint, live: boolean): SealedRun {
     const { manifest, manifestHash, collections } = checkpoint
     const position = positionFromJson(manifest.position)
-    const { session } = stage
     const durationMs = Math.round(this.#meter.elapsedMs)
     const applied = this.#meter.applied
     const scrubbedAt = manifest.scrubbedAt === null ? null : positionFromJson(manifest.scrubbedAt)
@@ -209,7 +222,7 @@ export class Engine {
       accepted: manifest.accepted,
       idWindow: this.#ports.options.projection.idWindow,
       run: {
-        applied, durationMs, duplicates: session.duplicates, skipped: session.skipped, checkpoints: session.checkpoints,
+        applied, durationMs, ...this.#totals,
         eventsPerSecond: durationMs === 0 ? applied : Math.round((applied * 1_000) / durationMs),
       },
     }
@@ -264,6 +277,7 @@ interface Stage {
   readonly committer: Committer
   readonly workingSet: WorkingSet
   readonly ids: IdWindow
+  readonly before: Map<string, Offset>
   readonly end: Position
   readonly owners: boolean
   readonly session: ReplaySession
@@ -276,5 +290,6 @@ function needsOwners(projection: Projection, position: Position, end: Position):
 
 /** Roots of the projection's collections; an empty one has a root too. */
 function userCollections(projection: Projection, roots: Checkpoint['collections']): SealedRun['collections'] {
-  return Object.fromEntries(projection.collections.map(({ name }) => [name, roots?.[name] ?? EMPTY_COLLECTION]))
+  const known = new Map(Object.entries(roots ?? {}))
+  return Object.fromEntries(projection.collections.map(({ name }) => [name, known.get(name) ?? EMPTY_COLLECTION]))
 }

@@ -1,14 +1,15 @@
-import { offsetIn, type Offset, type Position } from '../log/position.js'
+import type { Offset, Position } from '../log/position.js'
 import type { EventSource } from '../log/source.js'
 import { EventApplier, type PreparedEvent } from '../projection/apply.js'
 import type { Collection, Projection } from '../projection/define.js'
 import { Slot } from '../projection/view.js'
 import type { Accepted } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
+import { gapsOf } from './accept.js'
 import type { World } from './api.js'
-import { cutBeforeTime } from './cut-search.js'
 import { IdWindow } from './ids.js'
 import { ownerKey } from './owners.js'
+import { assertWithin } from './plan.js'
 import { partitionTurns, timeTurns, type TurnOptions } from './turns.js'
 
 export interface ExplainOptions {
@@ -16,8 +17,8 @@ export interface ExplainOptions {
   readonly projection: Projection
   readonly collection: string
   readonly key: string
-  /** The last offsets to look at, inclusive; a Date: up to before the first record at or after it. */
-  readonly upTo: Position | Date
+  /** The last offsets to look at, inclusive; `positionAt` finds them for a time. */
+  readonly upTo: Position
   /** What the seal's manifest lists: events left out are left out here too. */
   readonly accepted?: readonly Accepted[]
 }
@@ -41,9 +42,9 @@ export async function* explainKey(options: ExplainOptions, world: World): AsyncG
   const uninstall = world.purity.install()
   try {
     const bounds = await source.bounds({ following: true })
-    const end = upTo instanceof Date ? await cutBeforeTime(source, bounds, upTo.getTime(), LIMITS) : upTo
+    assertWithin('The position', upTo, bounds, new Map())
     const before = new Map([...bounds].map(([partition, { first }]): [string, Offset] => [partition, first - 1]))
-    const range = { from: before, end }
+    const range = { from: before, end: upTo }
     const related = await relatedKeys(options, range, world)
     const applier = new EventApplier(projection)
     const wanted = ownerKey(options.collection, options.key)
@@ -123,15 +124,6 @@ async function* preparedEvents(
     stop.abort()
     await turns.close()
   }
-}
-
-function gapsOf(accepted: readonly Accepted[]): TurnOptions['gaps'] {
-  const gaps = new Map<string, { from: Offset; to: Offset }[]>()
-  for (const { code, partition, from, to } of accepted) {
-    if (code !== 'LOG_GAP' || partition === undefined) continue
-    gaps.set(partition, [...(gaps.get(partition) ?? []), { from: from ?? 0, to: to ?? offsetIn(new Map(), partition) }])
-  }
-  return gaps
 }
 
 function nameOf(slot: Slot): string {

@@ -1,4 +1,4 @@
-import { RehydrateError } from '../errors.js'
+import { isRehydrateError, RehydrateError } from '../errors.js'
 import { formatHash, hashValue } from '../digest/hash.js'
 import type { Offset } from '../log/position.js'
 import type { RecordedEvent } from '../log/source.js'
@@ -85,8 +85,14 @@ export class IdWindow {
 }
 
 function contentHash(event: RecordedEvent): string {
-  const content: Value = [event.type, event.schemaVersion, event.key, event.data as Value, event.recordedAtMs]
-  return formatHash(hashValue(encode(content)))
+  const content: Value = [event.type, event.schemaVersion, event.key, event.data as Value, event.recordedAtMs, event.headers]
+  try {
+    return formatHash(hashValue(encode(content)))
+  } catch (error) {
+    if (!isRehydrateError(error)) throw error
+    const { partition, offset } = event
+    throw new RehydrateError(error.code, { ...error.details, partition, offset })
+  }
 }
 
 function reused(event: RecordedEvent, firstOffset: Offset): RehydrateError {

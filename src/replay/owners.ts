@@ -17,7 +17,6 @@ export function claim(slot: Slot, domain: string, offset: number): boolean {
   if (slot.owner === domain) return false
   if (slot.owner === null) {
     slot.owner = domain
-    slot.ownerDirty = true
     return true
   }
   throw new RehydrateError('KEY_CROSSES_PARTITIONS', {

@@ -1,18 +1,22 @@
 import { isRehydrateError, RehydrateError } from '../errors.js'
 import type { MergePoint } from '../log/order.js'
 import {
-  distance, formatPartition, formatPosition, offsetIn, positionFromJson, reaches, type Offset, type Position,
+  distance, formatPartition, formatPosition, offsetIn, positionFromJson, reaches, type Position,
 } from '../log/position.js'
+import type { AcceptedGap } from '../log/sequence.js'
 import type { Bounds, EventSource, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import type { Accepted, Checkpoint } from '../store/checkpoint.js'
 import type { GenerationRow, StateStore } from '../store/contract.js'
+import { gapsOf } from './accept.js'
 import type { Plan, ReplayOptions, World } from './api.js'
 import { cutBeforeTime, nearestMergePrefix } from './cut-search.js'
+import { estimate } from './estimate.js'
 import { checkReplayOptions, type Settings } from './settings.js'
 import { MARKS, MERGE, readEngineCollection } from './state.js'
 import type { MergeState } from './turns.js'
+import { stateCorrupt } from './working-set.js'
 
 /** All that is settled before the first event. */
 export interface Start {
@@ -44,11 +48,30 @@ export async function planRun(options: ReplayOptions, world: World): Promise<Pla
   const partitions = [...start.bounds].map(([partition, { first }]) => ({
     partition, first, from: Math.max(first, offsetIn(start.position, partition) + 1), upTo: offsetIn(start.end, partition),
   }))
+  const events = partitions.reduce((sum, { from, upTo }) => sum + Math.max(0, upTo - from + 1), 0)
+  // What is wrong in the piece that is read to judge the time would halt the run as well.
+  const time = await estimate(options.source, partitions, events, settings.limits, world.clock).catch((error: unknown) => {
+    if (!isRehydrateError(error)) throw error
+    refusals.push(error)
+    return null
+  })
   return {
-    generation: start.generation, start: start.kind, partitions,
-    events: partitions.reduce((sum, { from, upTo }) => sum + Math.max(0, upTo - from + 1), 0),
+    generation: start.generation, start: start.kind, partitions, events,
+    bytes: bytesToRead(start),
+    estimate: time,
     refusals: refusals.map(({ code, message, fix }) => ({ code, message, fix })),
   }
+}
+
+/** Each partition's bytes, by the share of its offsets that is to be read. */
+function bytesToRead({ bounds, position, end }: Start): number | null {
+  let sum = 0
+  for (const [partition, { first, last, bytes }] of bounds) {
+    if (bytes === undefined) return null
+    const offsets = offsetIn(end, partition) - Math.max(first - 1, offsetIn(position, partition))
+    if (offsets > 0) sum += (bytes * offsets) / (last - first + 1)
+  }
+  return Math.round(sum)
 }
 
 /** Settles where a run starts and ends. `refuse` gets every refusal; a run throws the first, a plan lists them. */
@@ -81,7 +104,7 @@ export async function settle(
     live: rows.find((other) => other.live)?.generation ?? null,
   } as const
   try {
-    return { ...start, end: await frozenEnd(source, projection, settings, position, bounds) }
+    return { ...start, end: await frozenEnd(source, projection, settings, position, bounds, checkpoint?.manifest.accepted ?? []) }
   } catch (error) {
     if (!isRehydrateError(error)) throw error
     refuse(error as RehydrateError)
@@ -102,10 +125,12 @@ const NOTHING_KEPT = { marks: new Map<string, Mark>(), merge: new Map<string, Me
 async function readKept(store: StateStore, generation: number): Promise<typeof NOTHING_KEPT> {
   const session = await store.open({ generation, mode: 'read' })
   try {
-    return {
-      marks: await readEngineCollection<Mark>(session, MARKS),
-      merge: await readEngineCollection<MergePoint>(session, MERGE),
+    const { checkpoint } = session
+    const marks = await readEngineCollection<Mark>(session, MARKS, checkpoint)
+    for (const [partition, { id }] of Object.entries(checkpoint?.manifest.identity ?? {})) {
+      if (marks.get(partition)?.id !== id) throw stateCorrupt({ collection: MARKS, key: partition }, 'The manifest names another log.')
     }
+    return { marks, merge: await readEngineCollection<MergePoint>(session, MERGE, checkpoint) }
   } finally {
     await session.close()
   }
@@ -130,7 +155,7 @@ function checkFingerprint(
 }
 
 /** Every partition reaches from its next event to its end, and a fresh one begins at its first. */
-function checkReach(
+export function checkReach(
   position: Position, bounds: ReadonlyMap<string, Bounds>, settings: Settings, refuse: (error: RehydrateError) => void,
 ): Accepted[] {
   const accepted: Accepted[] = []
@@ -217,12 +242,13 @@ function alreadyRunning(row: GenerationRow): RehydrateError {
 
 async function frozenEnd(
   source: EventSource, projection: Projection, settings: Settings, position: Position, bounds: ReadonlyMap<string, Bounds>,
+  kept: readonly Accepted[],
 ): Promise<Position> {
   const { until } = settings
   const head = headOf(bounds)
   if (until.kind !== 'time' && until.kind !== 'position') return head
   const end = until.kind === 'time' ? await cutBeforeTime(source, bounds, until.timeMs, settings.limits) : until.position
-  assertWithin(end, head, bounds)
+  assertWithin('--until', end, bounds, position)
   if (!reaches(end, position)) {
     throw new RehydrateError('USAGE', {
       message: `--until ${formatPosition(end)} lies before ${formatPosition(position)}, which is applied already.`,
@@ -231,7 +257,7 @@ async function frozenEnd(
     })
   }
   if (until.kind === 'position' && projection.order === 'time' && distance(end, head) > 0) {
-    await assertMergePrefix(source, projection, settings, bounds, end)
+    await assertMergePrefix(source, projection, settings, bounds, end, gapsOf(kept, settings.waivers.gaps))
   }
   return end
 }
@@ -241,15 +267,17 @@ export function headOf(bounds: ReadonlyMap<string, Bounds>): Position {
   return new Map([...bounds].filter(([, { first, last }]) => last >= first).map(([partition, { last }]) => [partition, last]))
 }
 
-function assertWithin(end: Position, head: Position, bounds: ReadonlyMap<string, Bounds>): void {
+/** USAGE where `end` names what the log does not have. `option`: what the person wrote. */
+export function assertWithin(option: string, end: Position, bounds: ReadonlyMap<string, Bounds>, position: Position): void {
   for (const [partition, offset] of end) {
-    const last: Offset = offsetIn(head, partition)
-    if (bounds.has(partition) && offset <= last) continue
+    const bound = bounds.get(partition)
+    if (offset === offsetIn(position, partition) || (bound !== undefined && offset >= bound.first && offset <= bound.last)) continue
+    const actual = `${partition}@${offset}`
     throw new RehydrateError('USAGE', {
-      message: bounds.has(partition)
-        ? `--until names ${partition}@${offset}, and the log ends at ${last}.`
-        : `--until names the partition ${partition}, which the log does not have.`,
-      partition, offset, expected: formatPosition(head), actual: `${partition}@${offset}`,
+      message: bound === undefined ? `${option} names the partition ${partition}, which the log does not have.`
+        : offset < bound.first ? `${option} names ${actual}, and the log begins at ${bound.first}.`
+        : `${option} names ${actual}, and the log ends at ${bound.last}.`,
+      partition, offset, expected: formatPosition(headOf(bounds)), actual,
     })
   }
 }
@@ -257,8 +285,9 @@ function assertWithin(end: Position, head: Position, bounds: ReadonlyMap<string,
 /** Order 'time': a cut must be one that the merge goes through, or a later run would find events before it. */
 async function assertMergePrefix(
   source: EventSource, projection: Projection, settings: Settings, bounds: ReadonlyMap<string, Bounds>, end: Position,
+  gaps: ReadonlyMap<string, readonly AcceptedGap[]>,
 ): Promise<void> {
-  const nearest = await nearestMergePrefix(source, bounds, end, projection.futureMs, settings.limits)
+  const nearest = await nearestMergePrefix(source, bounds, end, projection.futureMs, settings.limits, gaps)
   if (reaches(nearest, end)) return
   const prefix = formatPosition(nearest)
   throw new RehydrateError('USAGE', {

@@ -41,7 +41,9 @@ async function execute(
   try {
     const settings = checkReplayOptions(options)
     engine = new Engine({ options, settings, world, signal, sealing, tell: (event) => channel.push(event) })
-    return await engine.run()
+    const sealed = await engine.run()
+    sealing.end(sealed)
+    return sealed
   } catch (error) {
     const known = asRehydrateError(error)
     sealing.reject(known)

@@ -8,7 +8,7 @@ import type { Value } from '../value/canonical.js'
 import type { Clock } from './api.js'
 import type { Committer } from './commit.js'
 import { DIGEST, MARKS, scanAll, scanPages, SCAN_PAGE } from './state.js'
-import { assertIntact, corrupt } from './working-set.js'
+import { assertIntact, stateCorrupt } from './working-set.js'
 
 /** Memory for sorting key hashes; a larger state is scanned in several passes. */
 const ARENA_BYTES = 256 * 1024 * 1024
@@ -48,8 +48,7 @@ export async function buildDigest({ session, committer, clock, signal }: SealPor
         await clock.sleep(0)
         if (signal.aborted) return false
       }
-      arena.drain(builder)
-      await flush(PAGES_PER_COMMIT)
+      for (const _ of arena.drain(builder)) await flush(PAGES_PER_COMMIT)
     } while (!arena.isComplete)
     roots.set(collection, builder.finish())
     await flush(PAGES_PER_COMMIT)
@@ -62,16 +61,13 @@ export async function buildDigest({ session, committer, clock, signal }: SealPor
 type Plain = { readonly collection: string; readonly key: string; readonly value: Value }
 
 function addChecked(arena: EntryArena, entries: readonly Entry[]): void {
-  const keyHashes = hashKeys(entries.map(({ key }) => key))
   const hashes = hashValues(entries.map(({ bytes }) => bytes))
-  for (let i = 0; i < entries.length; i++) {
-    const entry = entries[i] as Entry
-    const at = i * HASH_BYTES
-    for (let j = 0; j < HASH_BYTES; j++) {
-      if (hashes[at + j] !== entry.hash[j]) throw corrupt(entry, 'Its bytes do not fit its hash.')
+  entries.forEach((entry, i) => {
+    if (Buffer.compare(hashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), entry.hash) !== 0) {
+      throw stateCorrupt(entry, 'Its bytes do not fit its hash.')
     }
-    arena.add(keyHashes, at, hashes, at)
-  }
+  })
+  arena.add(hashKeys(entries.map(({ key }) => key)), hashes)
 }
 
 /** What a build that did not finish has left. */
@@ -84,8 +80,17 @@ async function clearPages(session: StoreSession, committer: Committer): Promise<
 /** Re-reads some entries from a random place of each collection: a cheap look for rot. STATE_CORRUPT. */
 export async function sampleStore(session: StoreSession, token: () => string): Promise<void> {
   for (const collection of await session.collections()) {
-    let entries = await session.scan(collection, token(), SAMPLE_ENTRIES)
+    const [first] = await session.scan(collection, null, 1)
+    if (first === undefined) continue
+    let entries = await session.scan(collection, randomPlace(first.key, token()), SAMPLE_ENTRIES)
     if (entries.length < SAMPLE_ENTRIES) entries = await session.scan(collection, null, SCAN_PAGE)
     for (const entry of entries) assertIntact(entry)
   }
+}
+
+/** A key somewhere among the others: it shares a random part of the first one's beginning, as keys of a kind do, and then differs. */
+function randomPlace(first: string, token: string): string {
+  const number = Number.parseInt(token.replace(/[^0-9a-f]/g, '').slice(0, 10), 16)
+  const shared = number % (first.length + 1)
+  return `${first.slice(0, shared)}${String.fromCharCode(0x21 + (Math.floor(number / 2 ** 16) % 94))}`
 }

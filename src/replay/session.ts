@@ -25,6 +25,8 @@ export interface SessionPorts {
   readonly ids: IdWindow
   readonly committer: Committer
   readonly meter: ProgressMeter
+  /** Counts of the whole run, over all its sessions. */
+  readonly totals: Totals
   readonly signal: AbortSignal
   /** Keys belong to one of several order domains. */
   readonly owners: boolean
@@ -33,9 +35,19 @@ export interface SessionPorts {
   readonly tell: (event: RunEvent) => void
 }
 
+export interface Totals {
+  duplicates: number
+  skipped: number
+  checkpoints: number
+}
+
 /** After so much work the loop lets timers, signals and I/O have their turn. */
 const BREATH_MS = 25
 const BEAT_MS = 2_000
+/** So many events are parsed before they are applied: few enough to be dead before the garbage collector looks. Measured. */
+const RUN_EVENTS = 256
+/** Checkpoints by time take at most about one part in so many of the time. */
+const PAUSE_SHARE = 10
 /** While the digest is kept up at each checkpoint, all that changed is in memory twice: so sooner. */
 const KEPT_DIGEST_BYTES = 64 * 1024 * 1024
 
@@ -43,12 +55,10 @@ const KEPT_DIGEST_BYTES = 64 * 1024 * 1024
 export class ReplaySession {
   readonly #ports: SessionPorts
   readonly #applier: EventApplier
-  #duplicates = 0
-  #skipped = 0
-  #checkpoints = 0
   #breathMs: number
   #beatMs: number
   #checkpointMs: number
+  #pauseMs = 0
   #moved = false
 
   constructor(ports: SessionPorts) {
@@ -57,22 +67,19 @@ export class ReplaySession {
     this.#breathMs = this.#beatMs = this.#checkpointMs = ports.world.clock.monotonicMs()
   }
 
-  get duplicates(): number { return this.#duplicates }
-  get skipped(): number { return this.#skipped }
-  get checkpoints(): number { return this.#checkpoints }
   /** Something was applied since the last commit. */
   get moved(): boolean { return this.#moved }
 
   /** Applies everything up to `end`, inclusive. False where the signal came first. */
   async replayTo(end: Position): Promise<boolean> {
-    const { cut, meter, tell, signal } = this.#ports
+    const { cut, meter, tell, signal, totals } = this.#ports
     const turns = this.#turnsTo(end)
     try {
       for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
         const applied = await this.#applyTurn(turn)
         cut.advance(turn)
         this.#moved = true
-        this.#duplicates += turn.duplicates
+        totals.duplicates += turn.duplicates
         meter.moved(applied)
         const progress = meter.report(cut.position, end)
         if (progress !== null) tell(progress)
@@ -90,7 +97,7 @@ export class ReplaySession {
     const { workingSet, settings, world, committer } = this.#ports
     const bytes = committer.pending ? settings.checkpointBytes : Math.min(settings.checkpointBytes, KEPT_DIGEST_BYTES)
     return workingSet.dirtyBytes >= bytes || workingSet.full
-      || world.clock.monotonicMs() - this.#checkpointMs >= settings.checkpointMs
+      || world.clock.monotonicMs() - this.#checkpointMs >= Math.max(settings.checkpointMs, PAUSE_SHARE * this.#pauseMs)
   }
 
   /** Commits what was applied since the last one. Does nothing where nothing was. */
@@ -105,13 +112,14 @@ export class ReplaySession {
     this.committed()
     const endedMs = world.clock.monotonicMs()
     this.#checkpointMs = endedMs
+    this.#pauseMs = endedMs - startedMs
     tell({ kind: 'checkpoint', position: new Map(cut.position), keys, pauseMs: endedMs - startedMs })
   }
 
   /** Everything applied so far is in the store. */
   committed(): void {
     this.#moved = false
-    this.#checkpoints++
+    this.#ports.totals.checkpoints++
   }
 
   /** Lets the rest of the process run, and says now and then that this writer lives. */
@@ -131,10 +139,19 @@ export class ReplaySession {
     await this.#ports.store.beat(clock.nowMs())
   }
 
-  /** Number of events applied. All awaits happen between preparing and applying, so that handlers are synchronous. */
+  /** Number of events applied. */
   async #applyTurn(turn: Turn): Promise<number> {
+    let applied = 0
+    for (let from = turn.from; from < turn.to; from += RUN_EVENTS) {
+      applied += await this.#applyRun(turn.batch, from, Math.min(turn.to, from + RUN_EVENTS))
+    }
+    return applied
+  }
+
+  /** Applies records [from, to). All awaits happen between preparing and applying, so that handlers are synchronous. */
+  async #applyRun(batch: EventBatch, from: number, to: number): Promise<number> {
     const { workingSet, world } = this.#ports
-    const { prepared, failure } = this.#prepare(turn)
+    const { prepared, failure } = this.#prepare(batch, from, to)
     if (workingSet.waiting) await workingSet.load()
     world.purity.enter()
     try {
@@ -147,20 +164,20 @@ export class ReplaySession {
     return prepared.length
   }
 
-  #prepare(turn: Turn): { prepared: PreparedEvent[]; failure: { error: unknown } | null } {
-    const { projection, settings, workingSet, ids, world } = this.#ports
+  #prepare(batch: EventBatch, from: number, to: number): { prepared: PreparedEvent[]; failure: { error: unknown } | null } {
+    const { projection, settings, workingSet, ids, world, totals } = this.#ports
     const prepared: PreparedEvent[] = []
-    const leftOut = settings.waivers.leftOut.get(turn.batch.partition)
+    const leftOut = settings.waivers.leftOut.get(batch.partition)
     world.purity.enter()
     try {
-      for (let i = turn.from; i < turn.to; i++) {
-        if (leftOut !== undefined && this.#isLeftOut(turn.batch, i, leftOut)) continue
-        if (projection.idWindow > 0 && ids.isRepeat(turn.batch.event(i))) {
-          this.#duplicates++
+      for (let i = from; i < to; i++) {
+        if (leftOut !== undefined && this.#isLeftOut(batch, i, leftOut)) continue
+        if (projection.idWindow > 0 && ids.isRepeat(batch.event(i))) {
+          totals.duplicates++
           continue
         }
-        const event = this.#applier.prepare(turn.batch, i, workingSet.slotOf)
-        if (event === null) this.#skipped++
+        const event = this.#applier.prepare(batch, i, workingSet.slotOf)
+        if (event === null) totals.skipped++
         else prepared.push(event)
       }
       return { prepared, failure: null }

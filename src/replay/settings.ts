@@ -63,7 +63,7 @@ export function checkReplayOptions(options: ReplayOptions): Settings {
     takeover: options.takeover ?? false,
     switchAtFirstSeal: switching === 'auto',
     checkpointBytes: amount('checkpoint.bytes', options.checkpoint?.bytes, 256 * MIB),
-    checkpointMs: 1_000 * amount('checkpoint.seconds', options.checkpoint?.seconds, 10),
+    checkpointMs: 1_000 * amount('checkpoint.seconds', options.checkpoint?.seconds, 30),
     memoryBytes: amount('memoryBytes', options.memoryBytes, 512 * MIB),
     limits: {
       events: Math.ceil(amount('batch.events', options.batch?.events, 2_000)),
@@ -80,17 +80,38 @@ export function requireProjection(projection: Projection): void {
 /** `head`, `follow`, a POSITION, or a time: ISO 8601 with a zone, or a Date. USAGE otherwise. */
 export function parseUntil(until: NonNullable<ReplayOptions['until']>): Until {
   if (until === 'head' || until === 'follow') return { kind: until }
-  if (until instanceof Map) return { kind: 'position', position: until }
+  if (until instanceof Map) return { kind: 'position', position: checkPosition(until) }
   if (until instanceof Date) return { kind: 'time', timeMs: requireTime(until.getTime(), 'an invalid Date') }
   if (typeof until !== 'string') throw new RehydrateError('USAGE', { message: 'until must be a text, a Date or a position.' })
   if (until.includes('@')) return { kind: 'position', position: parsePosition(until) }
   if (/^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(until)) {
-    return { kind: 'time', timeMs: requireTime(Date.parse(until), until) }
+    return { kind: 'time', timeMs: requireTime(isCalendarDay(until.slice(0, 10)) ? Date.parse(until) : Number.NaN, until) }
   }
   throw new RehydrateError('USAGE', {
     message: `--until ${until}: this is neither head, follow, a position nor a time.`,
     expected: 'head, follow, PARTITION@OFFSET,… or a time such as 2026-11-21T10:00:00Z', actual: until,
   })
+}
+
+/** −1 says the same as no entry. */
+function checkPosition(position: ReadonlyMap<unknown, unknown>): Position {
+  const checked = new Map<string, number>()
+  for (const [partition, offset] of position) {
+    if (typeof partition !== 'string' || !Number.isSafeInteger(offset) || (offset as number) < -1) {
+      throw new RehydrateError('USAGE', {
+        message: `until: ${String(partition)}@${String(offset)} is not a position.`,
+        expected: 'partition names, and whole numbers from −1', actual: `${String(partition)}@${String(offset)}`,
+      })
+    }
+    if (offset !== -1) checked.set(partition, offset as number)
+  }
+  return checked
+}
+
+/** Date.parse makes March out of February 30. */
+function isCalendarDay(day: string): boolean {
+  const ms = Date.parse(day)
+  return Number.isFinite(ms) && new Date(ms).toISOString().startsWith(day)
 }
 
 function requireTime(timeMs: number, shown: string): number {

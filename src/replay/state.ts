@@ -1,3 +1,7 @@
+import { EntryArena } from '../digest/arena.js'
+import { hashKeys, hashValues } from '../digest/batch.js'
+import { TrieBuilder } from '../digest/builder.js'
+import { collectionRoot, formatHash } from '../digest/hash.js'
 import { RehydrateError } from '../errors.js'
 import { positionFromJson, type Position } from '../log/position.js'
 import type { Collection, Projection } from '../projection/define.js'
@@ -78,11 +82,34 @@ async function liveGeneration(store: StateStore): Promise<number> {
   })
 }
 
-/** A whole collection of the engine, decoded. For the small ones only. */
-export async function readEngineCollection<T>(session: StoreSession, collection: string): Promise<Map<string, T>> {
-  const found = new Map<string, T>()
-  for await (const entry of scanAll(session, collection)) found.set(entry.key, checkedValue(entry, null) as T)
+/**
+ * A whole collection of the engine, decoded. For the small ones only. STATE_CORRUPT where its rows are not the ones `checkpoint`
+ * lists (where the digest is kept): a lost row would change how the next event applies.
+ */
+export async function readEngineCollection<T>(
+  session: StoreSession, collection: string, checkpoint: Checkpoint | null,
+): Promise<Map<string, T>> {
+  const entries: Entry[] = []
+  for await (const entry of scanAll(session, collection)) entries.push(entry)
+  const found = new Map(entries.map((entry) => [entry.key, checkedValue(entry, null) as T]))
+  const roots = checkpoint?.collections ?? null
+  if (roots === null || collection === MARKS) return found
+  const listed = roots[collection]?.root ?? null
+  if (listed !== (entries.length === 0 ? null : rootOf(collection, entries))) {
+    throw new RehydrateError('STATE_CORRUPT', {
+      message: `The stored entries of ${collection} are not the ones the checkpoint lists.`, collection,
+    })
+  }
   return found
+}
+
+function rootOf(collection: string, entries: readonly Entry[]): string {
+  const arena = new EntryArena(Infinity)
+  arena.add(hashKeys(entries.map(({ key }) => key)), hashValues(entries.map(({ bytes }) => bytes)))
+  const builder = new TrieBuilder(collection, () => {})
+  for (const _ of arena.drain(builder));
+  const { count, trieHash } = builder.finish()
+  return formatHash(collectionRoot(count, trieHash))
 }
 
 /** Every entry of a collection, page by page. */

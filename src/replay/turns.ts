@@ -1,6 +1,7 @@
+import { RehydrateError } from '../errors.js'
 import { SequenceGuard, type AcceptedGap, type Admitted } from '../log/sequence.js'
-import { compareMergePoints, lateEvent, PartitionClock, remembering, type MergePoint } from '../log/order.js'
-import { compareUtf8, offsetIn, type Offset, type Position } from '../log/position.js'
+import { compareMergePoints, lateEvent, PartitionClock, peeked, type MergePoint, type PeekedBatch } from '../log/order.js'
+import { compareUtf8, formatPosition, offsetIn, type Offset, type Position } from '../log/position.js'
 import type { EventBatch, EventSource, Holes, Mark, ReadLimits } from '../log/source.js'
 
 /** Records [from, to) of a batch, to be applied in this order. `through`: what is accounted for after them, inclusive. */
@@ -49,7 +50,7 @@ class PartitionReader {
     this.#options = options
     this.#upTo = offsetIn(options.upTo, partition)
     const gaps = options.gaps.get(partition)
-    this.#guard = new SequenceGuard(partition, options.source.continuity, offsetIn(options.from, partition), gaps)
+    this.#guard = new SequenceGuard(partition, offsetIn(options.from, partition), gaps)
   }
 
   /** Null at the end of the range, or when the signal aborted. */
@@ -65,7 +66,10 @@ class PartitionReader {
         continue
       }
       const admitted = this.#guard.admit(value)
-      if (admitted !== 'reread') return admitted
+      if (admitted !== 'reread') {
+        this.#delivered = value
+        return admitted
+      }
       await this.close()
     }
     await this.close()
@@ -78,12 +82,25 @@ class PartitionReader {
     await iterator?.return?.()
   }
 
+  /** A second opening goes on with the chain, and with the proof that it is the same log. */
+  #markAt(offset: Offset): Mark | null {
+    const last = this.#delivered === null ? -1 : this.#delivered.length - 1
+    return last >= 0 && this.#delivered?.offsetAt(last) === offset ? this.#delivered.markAt(last) : null
+  }
+
+  #delivered: EventBatch | null = null
   #lastEnd: Offset | null = null
 
-  /** A source may end early once, when a connection went away; twice at one place it breaks the contract. */
+  /** A source may end early once, when a connection went away; twice at one place there is nothing up to the end of the range. */
   async #reopenAfterEarlyEnd(): Promise<void> {
-    if (this.#lastEnd === this.#guard.last) {
-      throw new Error(`The source ended ${this.partition} at ${this.#guard.last}, before ${this.#upTo}.`)
+    const { last } = this.#guard
+    if (this.#lastEnd === last) {
+      const { partition } = this
+      throw new RehydrateError('LOG_GAP', {
+        message: `${partition} has nothing from ${last + 1} to ${this.#upTo}, where the run is to end.`,
+        partition, offset: last + 1, expected: last + 1,
+        fix: `Bring the records back, or end outside of the gap, e.g. with --until ${formatPosition(new Map([[partition, last]]))}.`,
+      })
     }
     this.#lastEnd = this.#guard.last
     await this.close()
@@ -92,8 +109,7 @@ class PartitionReader {
   #open(): AsyncIterator<EventBatch> {
     const { source, from, marks, limits, signal } = this.#options
     const after = this.#guard.last
-    // The mark belongs to where this run began; after a second opening the chain goes on only from there.
-    const mark = after === offsetIn(from, this.partition) ? (marks.get(this.partition) ?? null) : null
+    const mark = after === offsetIn(from, this.partition) ? (marks.get(this.partition) ?? null) : this.#markAt(after)
     return source.read(this.partition, { after, upTo: this.#upTo, mark }, limits, signal)[Symbol.asyncIterator]()
   }
 }
@@ -131,7 +147,7 @@ export type MergeState = ReadonlyMap<string, MergePoint>
 interface Head {
   readonly reader: PartitionReader
   readonly clock: PartitionClock
-  admitted: Admitted | null
+  admitted: (Admitted & { readonly batch: PeekedBatch }) | null
   index: number
   /** Null: at the end of the range. */
   point: MergePoint | null
@@ -144,7 +160,10 @@ interface Head {
  * RECORDED_AT_MISSING, TIMESTAMP_IMPLAUSIBLE, LATE_EVENT.
  */
 export function timeTurns(options: TurnOptions, start: MergeState, futureMs: number): Turns {
-  const heads: Head[] = readersOf(options).map((reader) => ({
+  // A turn may end inside a delivery, whose holes are known as one sum. One record at a time they are counted where they are passed.
+  const { limits, source } = options
+  const exact = source.continuity === 'dense' ? options : { ...options, limits: { ...limits, events: 1 } }
+  const heads: Head[] = readersOf(exact).map((reader) => ({
     reader, clock: new PartitionClock(reader.partition, futureMs, start.get(reader.partition)?.timeMs),
     admitted: null, index: 0, point: null, fresh: false,
   }))
@@ -182,7 +201,7 @@ export function latestPoint(state: MergeState): MergePoint | null {
 /** Reads the next delivery of a partition. One without records still is progress: it goes out first, as an empty turn. */
 async function fetchHead(head: Head, merged: MergePoint | null): Promise<void> {
   const next = await head.reader.next()
-  head.admitted = next === null ? null : { ...next, batch: remembering(next.batch) }
+  head.admitted = next === null ? null : { ...next, batch: peeked(next.batch) }
   head.point = null
   if (next === null) return
   head.index = next.from
@@ -192,7 +211,7 @@ async function fetchHead(head: Head, merged: MergePoint | null): Promise<void> {
 }
 
 function placeHead(head: Head, merged: MergePoint | null): void {
-  const { offset, recordedAtMs } = (head.admitted as Admitted).batch.event(head.index)
+  const { offset, recordedAtMs } = (head.admitted as NonNullable<Head['admitted']>).batch.peek(head.index)
   head.point = head.clock.place(offset, recordedAtMs)
   if (merged !== null && compareMergePoints(head.point, merged) <= 0) throw lateEvent(head.point, merged)
 }
@@ -219,9 +238,11 @@ function takeTurn(head: Head, rival: Head | null, merged: MergePoint | null): Tu
   }
   const { fresh } = head
   head.fresh = false
+  const before = fresh ? -1 : batch.offsetAt(from - 1)
+  const through = head.index === batch.length || last === null ? batch.through : last.offset
   return {
-    batch, from, to: head.index, merge: last,
-    through: head.index === batch.length || last === null ? batch.through : last.offset,
-    duplicates: fresh ? duplicates : 0, holes: fresh ? holes : null, gaps: fresh ? gaps : [],
+    batch, from, to: head.index, merge: last, through,
+    duplicates: fresh ? duplicates : 0, holes: fresh ? holes : null,
+    gaps: gaps.filter((gap) => gap.from > before && gap.to <= through),
   }
 }

@@ -1,5 +1,6 @@
 import { RehydrateError } from '../errors.js'
 import { hashValue } from '../digest/hash.js'
+import { latin1 } from '../digest/trie.js'
 import type { Collection, Projection } from '../projection/define.js'
 import { Slot } from '../projection/view.js'
 import type { Entry, StoreSession } from '../store/contract.js'
@@ -18,6 +19,8 @@ export interface WorkingSetOptions {
   readonly memoryBytes: number
   /** Owners are kept: each key belongs to one of several order domains. */
   readonly owners: boolean
+  /** The digest is kept up, so that it can vouch for what is read. */
+  readonly digestKept: () => boolean
   /** The store holds nothing yet, so that a key not in memory is known to be absent. */
   readonly empty: boolean
 }
@@ -65,8 +68,7 @@ export class WorkingSet {
     slot = this.#old[collection.index]?.get(key)
     if (slot === undefined) {
       slot = new Slot(collection, key)
-      if (this.#complete) slot.loaded = true
-      else this.#missing.push(slot)
+      if (!this.#complete) this.#missing.push(slot)
     }
     young.set(key, slot)
     this.#youngBytes += sizeOf(slot)
@@ -99,7 +101,12 @@ export class WorkingSet {
       const owners = this.#options.owners
         ? byKey(await this.#session.load(OWNERS, keys.map((key) => ownerKey(collection.name, key))))
         : null
-      for (const slot of slots) fill(slot, entries.get(slot.key), owners?.get(ownerKey(collection.name, slot.key)))
+      const kept = this.#options.digestKept()
+      for (const slot of slots) {
+        const entry = entries.get(slot.key)
+        fill(slot, entry, owners?.get(ownerKey(collection.name, slot.key)))
+        if (kept) slot.was = entry === undefined ? null : latin1(entry.hash)
+      }
     }
   }
 
@@ -112,17 +119,31 @@ export class WorkingSet {
 
   /** After a commit: everything is clean, and the tables turn where it is time. */
   committed(): void {
-    for (const slots of this.#dirty) for (const slot of slots) slot.dirty = false
-    for (const slot of this.#ownerDirty) slot.ownerDirty = false
+    const turns = this.full
+    for (const slots of [...this.#dirty, this.#ownerDirty]) {
+      for (const slot of slots) {
+        slot.dirty = false
+        slot.was = undefined
+      }
+    }
     this.#dirty = this.#collections.map(() => [])
     this.#ownerDirty = []
     this.#dirtyBytes = 0
     this.#youngBytes = 0
     for (const table of this.#young) for (const slot of table.values()) this.#youngBytes += sizeOf(slot)
-    if (!this.full) return
+    // Sizes are known better now. Turning all the same keeps a table that just filled up from filling up again at once.
+    if (!turns && !this.full) return
     if (this.#old.some((table) => table.size > 0)) this.#complete = false
     this.#old = this.#young
     this.#young = this.#tables()
+    this.#youngBytes = 0
+  }
+
+  /** Lets go of every key: right after a commit, where memory is needed for something else. */
+  release(): void {
+    this.#complete = false
+    this.#young = this.#tables()
+    this.#old = this.#tables()
     this.#youngBytes = 0
   }
 
@@ -144,7 +165,6 @@ function byKey(entries: readonly Entry[]): Map<string, Entry> {
 }
 
 function fill(slot: Slot, entry: Entry | undefined, owner: Entry | undefined): void {
-  slot.loaded = true
   if (entry !== undefined) {
     slot.value = checkedValue(entry, slot.collection)
     slot.encodedBytes = entry.bytes.length
@@ -158,15 +178,15 @@ export function checkedValue(entry: Entry, collection: Collection | null): Value
   try {
     return decode(entry.bytes, collection?.int64 == null ? undefined : { int64: collection.int64 })
   } catch (cause) {
-    throw corrupt(entry, 'Its bytes are not a canonical value.', cause)
+    throw stateCorrupt(entry, 'Its bytes are not a canonical value.', cause)
   }
 }
 
 export function assertIntact(entry: Entry): void {
-  if (!Buffer.from(hashValue(entry.bytes)).equals(entry.hash)) throw corrupt(entry, 'Its bytes do not fit its hash.')
+  if (!Buffer.from(hashValue(entry.bytes)).equals(entry.hash)) throw stateCorrupt(entry, 'Its bytes do not fit its hash.')
 }
 
-export function corrupt(entry: { readonly collection: string; readonly key: string }, why: string, cause?: unknown): RehydrateError {
+export function stateCorrupt(entry: { readonly collection: string; readonly key: string }, why: string, cause?: unknown): RehydrateError {
   return new RehydrateError('STATE_CORRUPT', {
     message: `The stored entry ${entry.collection}/${entry.key} is not what was written.`,
     collection: entry.collection, key: entry.key, why, cause,

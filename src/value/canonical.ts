@@ -6,7 +6,7 @@ import { type Trail, type Value, INT64_MIN, MAX_DEPTH, UINT64_MAX, isWellFormed,
 export { lend } from './bytes.js'
 export { decode } from './decode.js'
 export { type Int64Paths, compileInt64 } from './int64.js'
-export { type Value, MAX_BYTES, MAX_DEPTH } from './value.js'
+export { type Value, MAX_BYTES } from './value.js'
 export { CanonicalWriter, encode } from './writer.js'
 
 export interface NormaliseRules {

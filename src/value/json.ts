@@ -173,6 +173,23 @@ class ExactReader {
 const NUMBER = /-?[0-9.eE+-]+/y
 const WHITESPACE = new Set([' ', '\t', '\n', '\r'])
 
+/** Paths of the bigints in plain data, as `pathText` gives them; null: there are none. */
+export function findBigIntegers(data: unknown): readonly string[] | null {
+  const paths: string[] = []
+  collectBigIntegers(data, [], paths)
+  return paths.length === 0 ? null : paths
+}
+
+function collectBigIntegers(value: unknown, trail: Trail, paths: string[]): void {
+  if (typeof value === 'bigint') paths.push(pathText(trail, trail.length))
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return
+  for (const [name, item] of Object.entries(value)) {
+    trail.push(Array.isArray(value) ? Number(name) : name)
+    collectBigIntegers(item, trail, paths)
+    trail.pop()
+  }
+}
+
 /**
  * JSON text of a value, for people and for NDJSON: names in the order of the value, no spaces. Numbers and bigints are exact:
  * a bigint is written as its digits, a number of 2^53 and above with an exponent (so that digits alone always mean an exact

@@ -10,8 +10,6 @@ export interface Shape {
   readonly encoded: readonly Uint8Array[]
   /** Bytes in all of `encoded`. */
   readonly encodedLength: number
-  /** Building an object in canonical order enumerates as `given` does. */
-  readonly inOrder: boolean
   /** Why `normalise` refuses such objects; null where it does not. */
   readonly refused: string | null
 }
@@ -24,6 +22,7 @@ const slots = new Array<Shape | undefined>(SLOTS).fill(undefined)
 
 /** `given`: the own enumerable names of an object, in its order. */
 export function shapeOf(given: readonly string[]): Shape {
+  if (sameNames(last.given, given)) return last
   const count = given.length
   if (count > MAX_CACHED_NAMES) return makeShape(given)
   let mix = count
@@ -33,7 +32,7 @@ export function shapeOf(given: readonly string[]): Shape {
   }
   const slot = (mix ^ (mix >>> 10)) & (SLOTS - 1)
   const known = slots[slot]
-  if (known !== undefined && sameNames(known.given, given)) return known
+  if (known !== undefined && sameNames(known.given, given)) return last = known
   const shape = makeShape(given)
   if (shape.encodedLength <= MAX_CACHED_BYTES) slots[slot] = shape
   return shape
@@ -55,20 +54,17 @@ function makeShape(given: readonly string[]): Shape {
     names,
     encoded,
     encodedLength: encoded.reduce((sum, bytes) => sum + bytes.length, 0),
-    inOrder: sameNames(given, enumerationOrder(names)),
     refused: refusal(given),
   }
 }
+
+/** The one asked for last: neighbours in a log mostly have the same. */
+let last = makeShape([])
 
 function refusal(given: readonly string[]): string | null {
   if (given.includes('__proto__')) return 'has a property named __proto__'
   const malformed = given.find((name) => !isWellFormed(name))
   return malformed === undefined ? null : `has a property name with a lone surrogate, ${JSON.stringify(malformed)}`
-}
-
-/** V8 enumerates integer-like names first, ascending, whatever the order of insertion. */
-function enumerationOrder(names: readonly string[]): readonly string[] {
-  return Object.keys(Object.fromEntries(names.map((name) => [name, null])))
 }
 
 function encodeName(utf8: Buffer): Uint8Array {

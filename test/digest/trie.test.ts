@@ -4,10 +4,11 @@ import { describe, expect, it } from 'vitest'
 import { EntryArena } from '../../src/digest/arena.js'
 import { hashKeys } from '../../src/digest/batch.js'
 import { TrieBuilder } from '../../src/digest/builder.js'
-import { readRoot, rootKey } from '../../src/digest/pages.js'
+import { groupKey, readRoot } from '../../src/digest/pages.js'
 import { type TrieChange, updateTrie } from '../../src/digest/trie.js'
 
 type Pages = Map<string, Uint8Array>
+const ROOT_KEY = groupKey('orders', '')
 /** Key hash in hex → value hash in hex. */
 type Entries = Map<string, string>
 
@@ -23,13 +24,19 @@ function oracle(entries: readonly (readonly [string, string])[], depth = 0): Buf
   return hash(1, side('0'), side('1'))
 }
 
-function build(entries: Entries): { pages: Pages; count: number; trieHash: Uint8Array } {
+/** In runs that share `depth` bits. */
+function build(entries: Entries, depth = 0): { pages: Pages; count: number; trieHash: Uint8Array } {
   const pages: Pages = new Map()
   const builder = new TrieBuilder('orders', (key, page) => {
     expect(pages.has(key)).toBe(false)
     pages.set(key, page)
   })
-  for (const [kh, vh] of [...entries].sort(([a], [b]) => (a < b ? -1 : 1))) builder.add(Buffer.from(kh + vh, 'hex'))
+  const runs = new Map<string, string>()
+  for (const [kh, vh] of [...entries].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const path = kh.slice(0, depth / 4)
+    runs.set(path, (runs.get(path) ?? '') + kh + vh)
+  }
+  for (const run of runs.values()) builder.add(Buffer.from(run, 'hex'), depth)
   return { pages, ...builder.finish() }
 }
 
@@ -63,10 +70,20 @@ describe('the trie', () => {
       const built = build(new Map(list))
       expect(built.count).toBe(list.length)
       expect(Buffer.from(built.trieHash).toString('hex')).toBe(oracle(list).toString('hex'))
-      const root = built.pages.get(rootKey('orders'))
+      const root = built.pages.get(ROOT_KEY)
       if (list.length === 0) expect(built.pages.size).toBe(0)
       else expect(readRoot(root!)).toEqual({ count: built.count, trieHash: built.trieHash })
     }), { numRuns: 150 })
+  })
+
+  it('has the same pages whether it is built at once or in runs of any depth', () => {
+    fc.assert(fc.property(round, fc.integer({ min: 0, max: 64 }), (list, nibbles) => {
+      const entries = new Map(list.map(([kh, vh]) => [kh, vh ?? kh]))
+      const [whole, inRuns] = [build(entries), build(entries, nibbles * 4)]
+      expect(inRuns.trieHash).toEqual(whole.trieHash)
+      expect(inRuns.count).toBe(whole.count)
+      expect(new Map([...inRuns.pages].sort())).toEqual(new Map([...whole.pages].sort()))
+    }))
   })
 
   it('has the same pages after any rounds of writes and deletes as if it were built at once', async () => {
@@ -112,7 +129,8 @@ describe('the trie', () => {
   })
 
   it('writes nothing where no value changed', async () => {
-    const entries: Entries = new Map(Array.from({ length: 50 }, (_, i) => [createHash('sha256').update(`${i}`).digest('hex'), '11'.repeat(32)]))
+    const entries: Entries = new Map(
+      Array.from({ length: 50 }, (_, i) => [createHash('sha256').update(`${i}`).digest('hex'), '11'.repeat(32)]))
     const { pages } = build(entries)
     const absent = createHash('sha256').update('absent').digest('hex')
     const result = await updateTrie('orders', [...[...entries].map(change), change([absent, null])],
@@ -121,14 +139,18 @@ describe('the trie', () => {
     expect(result.deletes).toEqual([])
   })
 
-  it('refuses a key hash that comes twice, and one out of order', async () => {
-    const entry = (byte: number): Buffer => Buffer.alloc(64, byte)
-    const builder = new TrieBuilder('orders', () => {})
-    builder.add(entry(2))
-    expect(() => { builder.add(entry(2)) }).toThrow(/same key hash/)
-    const other = new TrieBuilder('orders', () => {})
-    other.add(entry(2))
-    expect(() => { other.add(entry(1)) }).toThrow(/out of order/)
+  it('refuses a key hash that comes twice, one out of order, and a run that is not one subtree', async () => {
+    const runs = (depth: number, ...given: readonly number[][]) => () => {
+      const builder = new TrieBuilder('orders', () => {})
+      for (const bytes of given) builder.add(Buffer.concat(bytes.map((byte) => Buffer.alloc(64, byte))), depth)
+    }
+    expect(runs(256, [2], [2])).toThrow(/same key hash/)
+    expect(runs(0, [1, 2, 2])).toThrow(/same key hash/)
+    expect(runs(256, [2], [1])).toThrow(/out of order/)
+    expect(runs(0, [1, 3, 2])).toThrow(/out of order/)
+    expect(runs(4, [0x11, 0x21])).toThrow(/one subtree/)
+    expect(runs(4, [0x11], [0x12])).toThrow(/one subtree/)
+    expect(runs(4, [0x11, 0x12], [0x21], [])).not.toThrow()
     const twice = change(['ab'.repeat(32), 'cd'.repeat(32)])
     await expect(updateTrie('orders', [twice, twice], async () => new Map())).rejects.toThrow(/changed twice/)
   })
@@ -139,7 +161,7 @@ describe('the trie', () => {
     const { pages } = build(new Map(hex.map((h) => [h, h])))
     for (const key of pages.keys()) {
       const faulty = [new Map(pages), new Map(pages)]
-      if (key !== rootKey('orders')) faulty[0]!.delete(key)
+      if (key !== ROOT_KEY) faulty[0]!.delete(key)
       faulty[1]!.set(key, pages.get(key)!.slice(0, -1))
       for (const damaged of faulty.filter((map) => map.get(key) !== pages.get(key))) {
         await expect(update(damaged, hex.map((h) => change([h, '00'.repeat(32)])))).rejects.toMatchObject({ code: 'STATE_CORRUPT' })
@@ -158,8 +180,8 @@ describe('the arena', () => {
       const arena = new EntryArena(capacity * 64)
       let passes = 0
       do {
-        for (let i = 0; i < count; i++) arena.add(kh, i * 32, kh, i * 32)
-        arena.drain(builder)
+        for (let at = 0; at < kh.length; at += 16_000) arena.add(kh.subarray(at, at + 16_000), kh.subarray(at, at + 16_000))
+        for (const _ of arena.drain(builder));
         passes++
       } while (!arena.isComplete)
       return { passes, pages, ...builder.finish() }
@@ -175,12 +197,39 @@ describe('the arena', () => {
   it('refuses where even one prefix of 32 bits does not fit', () => {
     const arena = new EntryArena(4 * 64)
     const same = Buffer.alloc(32, 7)
+    const drain = (of: EntryArena): number => [...of.drain(new TrieBuilder('orders', () => {}))].length
     const scanAll = (): void => {
       do {
-        for (let i = 0; i < 9; i++) arena.add(same, 0, same, 0)
-        arena.drain(new TrieBuilder('orders', () => {}))
+        for (let i = 0; i < 9; i++) arena.add(same, same)
+        drain(arena)
       } while (!arena.isComplete)
     }
     expect(scanAll).toThrow(/32 bits/)
+  })
+
+  it('hands on some thousands of entries at each step', () => {
+    const count = 20_000
+    const kh = hashKeys(Array.from({ length: count }, (_, i) => `k${i}`))
+    const arena = new EntryArena(count * 64)
+    arena.add(kh, kh)
+    let pages = 0
+    const builder = new TrieBuilder('orders', () => { pages++ })
+    let most = 0
+    for (const _ of arena.drain(builder)) {
+      most = Math.max(most, pages)
+      pages = 0
+    }
+    builder.finish()
+    expect(most).toBeGreaterThan(0)
+    expect(most).toBeLessThan(1000)
+  })
+
+  it('refuses a key that comes twice, and says which of the entries it were', () => {
+    const kh = hashKeys(['a', 'b', 'c', 'b'])
+    const arena = new EntryArena(Infinity)
+    arena.add(kh, kh)
+    const builder = new TrieBuilder('orders', () => {})
+    expect(() => { arena.drain(builder).next() }).toThrow(/came twice/)
+    expect(() => { arena.drain(builder, (later, earlier) => new Error(`${later} and ${earlier}`)).next() }).toThrow('3 and 1')
   })
 })

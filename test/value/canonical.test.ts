@@ -19,8 +19,8 @@ const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 40 }),
   fc.constantFrom(...[15, 16, 23, 24, 31, 32, 255, 256, 65_535, 65_536].flatMap((n) => ['a'.repeat(n), 'é'.repeat(n)])),
 )
-const name = fc.oneof(fc.string({ unit: 'binary', maxLength: 8 }), fc.nat(300).map(String), fc.constantFrom('', '-1', '01', 'toString', '__proto_'))
-  .filter((key) => key !== '__proto__')
+const oddName = fc.constantFrom('', '-1', '01', 'toString', '__proto_')
+const name = fc.oneof(fc.string({ unit: 'binary', maxLength: 8 }), fc.nat(300).map(String), oddName).filter((key) => key !== '__proto__')
 const boundary = fc.tuple(fc.constantFrom(...[5, 7, 8, 15, 16, 31, 32, 53]), fc.integer({ min: -2, max: 2 }), fc.constantFrom(1, -1))
   .map(([bits, delta, sign]) => sign * 2 ** bits + delta).filter(Number.isSafeInteger)
 const wide = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }).filter((n) => n > 2n ** 53n - 1n || n < -(2n ** 53n) + 1n)
@@ -66,7 +66,8 @@ describe('canonical bytes', () => {
   })
 
   it('are read alike by msgpackr', () => {
-    fc.assert(fc.property(fc.dictionary(fc.string({ maxLength: 8 }).filter((key) => key !== '__proto__'), fc.oneof(fc.integer(), fc.string())), (source) => {
+    const plainName = fc.string({ maxLength: 8 }).filter((key) => key !== '__proto__')
+    fc.assert(fc.property(fc.dictionary(plainName, fc.oneof(fc.integer(), fc.string())), (source) => {
       expect(unpack(Buffer.from(encode(source)))).toEqual(source)
     }))
   })
@@ -156,7 +157,8 @@ describe('normalise', () => {
 
   it('shares nothing mutable with its source and reads each getter once', () => {
     let reads = 0
-    const source = { get a() { return ++reads }, list: [1], blob: Buffer.from([1]), bare: Object.assign(Object.create(null) as object, { x: 1 }) }
+    const bare = Object.assign(Object.create(null) as object, { x: 1 })
+    const source = { get a() { return ++reads }, list: [1], blob: Buffer.from([1]), bare }
     const normal = normalise(source) as { a: number; list: number[]; blob: Uint8Array; bare: object }
     source.list.push(2)
     source.blob[0] = 9

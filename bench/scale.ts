@@ -1,0 +1,47 @@
+import type { DataSet } from './data.js'
+
+/** How large a run of the bench is. */
+export interface Scale {
+  readonly rounds: number
+  readonly fold: DataSet
+  /** Events in one transaction, for the baselines that are tried. */
+  readonly transactions: readonly number[]
+  /** Small: autocommit is as slow as the disk's syncs. */
+  readonly autocommit: DataSet
+  readonly partitioned: DataSet
+  /** Logs of different length over the same keys. */
+  readonly lengths: readonly DataSet[]
+  readonly boundedBytes: number
+  readonly hashKeys: number
+  readonly hashUpdateKeys: number
+  readonly pause: { readonly log: DataSet; readonly dirtyKeys: number; readonly checkpoints: number }
+}
+
+const MIB = 1_024 * 1_024
+const log = (events: number, keys: number, partitions = 1): DataSet => ({ events, keys, partitions })
+
+export const SHORT: Scale = {
+  rounds: 3,
+  fold: log(500_000, 50_000),
+  transactions: [10_000],
+  autocommit: log(20_000, 2_000),
+  partitioned: log(250_000, 25_000, 4),
+  lengths: [log(100_000, 100_000), log(500_000, 100_000)],
+  boundedBytes: 16 * MIB,
+  hashKeys: 200_000,
+  hashUpdateKeys: 200_000,
+  pause: { log: log(100_000, 100_000), dirtyKeys: 10_000, checkpoints: 3 },
+}
+
+export const FULL: Scale = {
+  rounds: 3,
+  fold: log(10_000_000, 1_000_000),
+  transactions: [10_000],
+  autocommit: log(20_000, 2_000),
+  partitioned: log(1_000_000, 100_000, 4),
+  lengths: [log(1_000_000, 1_000_000), log(3_000_000, 1_000_000), log(10_000_000, 1_000_000)],
+  boundedBytes: 64 * MIB,
+  hashKeys: 1_000_000,
+  hashUpdateKeys: 5_000_000,
+  pause: { log: log(1_000_000, 1_000_000), dirtyKeys: 100_000, checkpoints: 20 },
+}
