@@ -54,6 +54,10 @@ export {
   alreadyRunning, fenced, generationNotFound, generationRefused, liveChanged, sessionClosed, sessionReadOnly,
 } from './store/refusals.js'
 export { decode, encode, type Value } from './value/canonical.js'
+// Canonical forms of what JSON has no type for, for handlers and adapters alike: docs/formats.md.
+export {
+  bytesOfHex, dateOf, decimalOf, int64Of, textOf, timestampOf, uuidOf,
+} from './value/logical.js'
 export { findBigIntegers, parseJson, stringifyJson, suspectDigits } from './value/json.js'
 export { checkOptions } from './value/options.js'
 // For src/cli.
