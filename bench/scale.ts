@@ -43,5 +43,5 @@ export const FULL: Scale = {
   boundedBytes: 64 * MIB,
   hashKeys: 1_000_000,
   hashUpdateKeys: 5_000_000,
-  pause: { log: log(1_000_000, 1_000_000), dirtyKeys: 100_000, checkpoints: 20 },
+  pause: { log: log(1_000_000, 1_000_000), dirtyKeys: 100_000, checkpoints: 10 },
 }

@@ -9,7 +9,7 @@ import {
 import type { Changes, Checkpoint, Entry, StoreSession, Writer } from '../../src/index.js'
 import { isBusy, sqliteCode, storeError, transaction, translated } from './client.js'
 import type { Connection } from './client.js'
-import { entriesOf, EntryTables } from './entries.js'
+import { entriesOf, EntryTables, ROWS_PER_STATEMENT } from './entries.js'
 import type { EntryTable } from './entries.js'
 import { findGeneration, makeLive } from './generations.js'
 import type { StoredGeneration } from './generations.js'
@@ -107,13 +107,20 @@ export class SqliteSession implements StoreSession {
     for (const { collection, key } of deletes) this.#tables.find(collection)?.remove.run(key)
     let collection: string | null = null
     let table: EntryTable | null = null
+    let values: unknown[] = []
     for (const put of puts) {
       if (table === null || put.collection !== collection) {
+        if (table !== null) putRows(table, values)
+        values = []
         collection = put.collection
         table = this.#tables.findOrCreate(collection)
       }
-      table.put.run(put.key, put.bytes, put.hash)
+      values.push(put.key, put.bytes, put.hash)
+      if (values.length < 3 * ROWS_PER_STATEMENT) continue
+      table.putMany.run(...values)
+      values = []
     }
+    if (table !== null) putRows(table, values)
   }
 
   /** Checkpoint and switch: the rest of the commit. */
@@ -184,4 +191,9 @@ function foldLog(connection: Connection): void {
   } finally {
     connection.pragma(`busy_timeout = ${String(timeoutMs)}`)
   }
+}
+
+/** Rows too few for one statement of many. */
+function putRows(table: EntryTable, values: readonly unknown[]): void {
+  for (let i = 0; i < values.length; i += 3) table.put.run(values[i], values[i + 1], values[i + 2])
 }

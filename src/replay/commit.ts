@@ -8,13 +8,13 @@ import type { Slot } from '../projection/view.js'
 import { makeManifestHash } from '../store/checkpoint-codec.js'
 import type { Checkpoint, CollectionRoot, Manifest, Writer } from '../store/checkpoint.js'
 import type { EntryKey, PutEntry, StoreSession } from '../store/contract.js'
-import type { Value } from '../value/canonical.js'
+import { binaryOf, type Value } from '../value/canonical.js'
 import type { Clock } from './api.js'
 import type { Cut } from './cut.js'
 import { IDS, type IdWindow } from './ids.js'
 import { OWNERS, ownerKey } from './owners.js'
 import { DIGEST, MARKS, MERGE } from './state.js'
-import { checkedValue, type WorkingSet } from './working-set.js'
+import { assertIntact, type WorkingSet } from './working-set.js'
 
 /** Collections of the engine that decide how the next event applies: what `control` in the manifest covers. */
 const CONTROL: ReadonlySet<string> = new Set([OWNERS, IDS, MERGE])
@@ -137,7 +137,10 @@ export class Committer {
 
   async #loadPages(keys: readonly string[]): Promise<Map<string, Uint8Array>> {
     const entries = await this.#session.load(DIGEST, keys)
-    return new Map(entries.map((entry) => [entry.key, checkedValue(entry, null) as Uint8Array]))
+    return new Map(entries.map((entry) => {
+      assertIntact(entry)
+      return [entry.key, binaryOf(entry.bytes)]
+    }))
   }
 }
 

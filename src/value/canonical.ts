@@ -4,7 +4,7 @@ import { shapeOf } from './shape.js'
 import { type Trail, type Value, INT64_MIN, MAX_DEPTH, UINT64_MAX, isWellFormed, pathText, valueInvalid } from './value.js'
 
 export { lend } from './bytes.js'
-export { decode } from './decode.js'
+export { binaryOf, decode } from './decode.js'
 export { type Int64Paths, compileInt64 } from './int64.js'
 export { type Value, MAX_BYTES } from './value.js'
 export { CanonicalWriter, encode } from './writer.js'
@@ -101,7 +101,7 @@ function takeObject(value: object, depth: number, int64: Int64Paths | null): Val
   const shape = shapeOf(Object.keys(value))
   if (shape.refused !== null) throw refused(depth, shape.refused)
   const given = value as Record<string, unknown>
-  const copy: Record<string, Value> = {}
+  const copy = new shape.Plain()
   const names = shape.names
   for (let i = 0; i < names.length; i++) {
     const name = names[i]!

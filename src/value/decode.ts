@@ -15,6 +15,16 @@ export function decode(bytes: Uint8Array, rules?: { readonly int64: Int64Paths }
   return value
 }
 
+/** The bytes that a canonical bin holds, in the memory of `bytes`: for what never reaches a handler. STATE_CORRUPT for anything else. */
+export function binaryOf(bytes: Uint8Array): Uint8Array {
+  const width = [1, 2, 4][(bytes[0] ?? 0) - 0xc4]
+  if (width === undefined) throw corrupt('it holds no bytes')
+  let count = 0
+  for (let i = 1; i <= width; i++) count = count * 256 + (bytes[i] ?? 0)
+  if (bytes.length !== 1 + width + count) throw corrupt('its length is another')
+  return bytes.subarray(1 + width)
+}
+
 class Reader {
   at = 0
   readonly #bytes: Buffer
