@@ -95,12 +95,14 @@ export const DEFERRED_COMMANDS: Readonly<Record<string, string>> = {
   handover: 'It comes with the cutover.', gate: 'It comes with the cutover.', cutover: 'It comes with the cutover.',
 }
 
+const DEFERRED_RUN_FLAGS = {
+  'workers': 'It comes with the Kafka adapter.', 'shard': 'It comes with the Kafka adapter.',
+  'from-snapshot': SNAPSHOTS, 'rate': 'It comes with throttling.',
+}
+
 /** Flags that are designed, by command (`*`: any). */
 export const DEFERRED_FLAGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  replay: {
-    'workers': 'It comes with the Kafka adapter.', 'shard': 'It comes with the Kafka adapter.',
-    'from-snapshot': SNAPSHOTS, 'rate': 'It comes with throttling.',
-  },
+  plan: DEFERRED_RUN_FLAGS, replay: DEFERRED_RUN_FLAGS,
   '*': {
     'type-field': 'Lines must have the fields of the log format.', 'key-field': 'Lines must have the fields of the log format.',
     'against': COMPARISON,

@@ -1,5 +1,5 @@
 import {
-  formatPosition, type GenerationRow, positionFromJson, positionToJson, RehydrateError, type StateStore,
+  ERRORS, formatPosition, type GenerationRow, positionFromJson, positionToJson, RehydrateError, type StateStore,
 } from '../index.js'
 import { type Context, type Handler, usage, wholeNumber } from './command.js'
 import { withJob } from './job.js'
@@ -10,8 +10,7 @@ export const generationCommand: Handler = (context) => withJob(context, async (j
   const number = context.positionals.get('N')
   if (action === 'list') {
     if (number !== undefined) throw usage('generation list takes no number.', { actual: number })
-    await list(context, job.name, job.store)
-    return 0
+    return await list(context, job.name, job.store)
   }
   if (number === undefined) {
     throw usage(`generation ${action} takes the number of a generation.`, { fix: '`rehydrate generation list` shows them.' })
@@ -24,7 +23,8 @@ export const generationCommand: Handler = (context) => withJob(context, async (j
   return 0
 })
 
-async function list(context: Context, job: string, store: StateStore): Promise<void> {
+/** The exit code: that of STATE_CORRUPT where a checkpoint can not be read; the other generations are listed all the same. */
+async function list(context: Context, job: string, store: StateStore): Promise<number> {
   const rows = await store.generations()
   await context.output.document({
     job,
@@ -35,14 +35,17 @@ async function list(context: Context, job: string, store: StateStore): Promise<v
       projectionVersion: row.checkpoint?.manifest.projection.version ?? null,
       checkpointAt: row.checkpoint === null ? null : timeText(row.checkpoint.writtenAtMs),
       writer: writerJson(row),
+      ...(row.corrupt === null ? {} : { error: row.corrupt.toJSON() }),
     })),
   })
   const lines = rows.map((row) => `${rowText(row)}  writer ${writerText(row)}`)
   await context.output.lines(lines.length === 0 ? [`${job}  no generation yet`] : lines)
+  return rows.some(({ corrupt }) => corrupt !== null) ? ERRORS.STATE_CORRUPT.exit : 0
 }
 
 function rowText(row: GenerationRow): string {
   const manifest = row.checkpoint?.manifest
+  if (row.corrupt !== null) return `${String(row.generation).padStart(3)}  ${row.live ? 'live' : ''}  ${row.corrupt.code}  ${row.corrupt.message}`
   const position = manifest === undefined ? 'no checkpoint' : formatPosition(positionFromJson(manifest.position)) || 'the start'
   const state = row.live ? 'live' : row.everSealed ? 'sealed' : 'building'
   return [String(row.generation).padStart(3), state.padEnd(8), position, manifest?.root ?? 'root pending'].join('  ')
@@ -51,6 +54,7 @@ function rowText(row: GenerationRow): string {
 /** Readers see another state afterwards: printed first, done with `--execute` only. */
 async function switchTo(context: Context, job: string, store: StateStore, row: GenerationRow, previous: number | null): Promise<void> {
   const { generation } = row
+  if (row.corrupt !== null) throw row.corrupt
   if (!row.everSealed) {
     throw new RehydrateError('STORE_GENERATION', {
       message: `Generation ${generation} was never sealed.`, actual: generation,

@@ -14,6 +14,7 @@ export type StatusPhase = 'empty' | 'building' | 'following' | 'sealed' | 'idle'
 export const statusCommand: Handler = (context) => withJob(context, async (job) => {
   const rows = await job.store.generations()
   const row = currentOf(rows)
+  if (row?.corrupt) throw row.corrupt
   const position = positionFromJson(row?.checkpoint?.manifest.position ?? {})
   const log = await readLog(job)
   const status = {

@@ -137,10 +137,8 @@ export class Committer {
 
   async #loadPages(keys: readonly string[]): Promise<Map<string, Uint8Array>> {
     const entries = await this.#session.load(DIGEST, keys)
-    return new Map(entries.map((entry) => {
-      assertIntact(entry)
-      return [entry.key, binaryOf(entry.bytes)]
-    }))
+    assertIntact(entries)
+    return new Map(entries.map((entry) => [entry.key, binaryOf(entry.bytes)]))
   }
 }
 

@@ -1,4 +1,4 @@
-import { recordedAtMissing } from '../log/order.js'
+import { RehydrateError } from '../errors.js'
 import { offsetIn, type Offset, type Position } from '../log/position.js'
 import type { Bounds, EventSource, ReadLimits } from '../log/source.js'
 import { timeTurns, type TurnOptions } from './turns.js'
@@ -33,7 +33,7 @@ async function lastBefore(
   for await (const batch of source.read(partition, { after: first - 1, upTo: last, mark: null }, limits, stop.signal)) {
     for (let i = 0; i < batch.length; i++) {
       const { offset, recordedAtMs } = batch.event(i)
-      if (recordedAtMs === null) throw recordedAtMissing(partition, offset)
+      if (recordedAtMs === null) throw untimed(partition, offset)
       if (recordedAtMs >= timeMs) {
         stop.abort()
         return source.continuity === 'dense' ? previous : offset - 1
@@ -42,6 +42,15 @@ async function lastBefore(
     }
   }
   return null
+}
+
+function untimed(partition: string, offset: Offset): RehydrateError {
+  return new RehydrateError('RECORDED_AT_MISSING', {
+    message: `${partition}@${offset} has no recordedAt.`, partition, offset,
+    why: 'A cut at a time needs the recordedAt of each event before it.',
+    safe: 'Nothing was changed.',
+    fix: 'Write recordedAt into the log, or name a position: PARTITION@OFFSET,….',
+  })
 }
 
 /** The longest prefix of the merge of the whole log that lies within `cut`. Equal to it where the merge goes through it. */

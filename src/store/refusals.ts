@@ -34,7 +34,10 @@ export function generationRefused(generation: number, why: string): RehydrateErr
 }
 
 export function generationNotFound(generation: number, store: string): RehydrateError {
-  return new RehydrateError('STORE_NOT_FOUND', { message: `There is no generation ${generation} in ${store}.`, actual: generation })
+  return new RehydrateError('STORE_NOT_FOUND', {
+    message: `There is no generation ${generation} in ${store}.`, actual: generation,
+    fix: '`rehydrate generation list` shows what there is; `rehydrate replay` fills an empty store.',
+  })
 }
 
 export function sessionClosed(generation: number): RehydrateError {
