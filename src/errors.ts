@@ -135,7 +135,7 @@ export const ERRORS = {
   },
   RECORDED_AT_MISSING: {
     exit: 8, acceptable: false,
-    summary: "order: 'time' and cuts at a time need recordedAt, and an event has none.",
+    summary: "order: 'time' needs recordedAt, and an event has none.",
     safe: UP_TO_CHECKPOINT,
     fix: "Write recordedAt into the log, or use order: 'partition'.",
   },

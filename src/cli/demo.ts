@@ -219,18 +219,19 @@ function tableOf(airports: ReadonlyMap<string, Airport>): string {
   const most = (rows: typeof all, rank: (airport: Airport) => number): typeof all =>
     rows.toSorted(([, a], [, b]) => rank(b) - rank(a)).slice(0, 1)
   const rows = {
-    'the busiest': all.slice(0, 1),
-    'the latest': most(all.slice(0, Math.ceil(all.length / 4)), share),
-    'the longest wait': most(all, (airport) => airport.longestDelay.delay),
+    busiest: all.slice(0, 1),
+    latest: most(all.slice(0, Math.ceil(all.length / 4)), share),
+    longest: most(all, (airport) => airport.longestDelay.delay),
   }
   const lines = Object.entries(rows).flatMap(([why, row]) => row.map(([code, airport]) => [why, code, ...cellsOf(airport)]))
-  const table = [['', 'to', 'landed', 'late', 'average', 'longest delay', 'last arrival'], ...lines]
+  const table = [['', 'to', 'landed', 'late', 'average', 'longest delay', 'last arrival (departed)'], ...lines]
   const widths = (table[0] ?? []).map((_, column) => Math.max(...table.map((cells) => cells[column]?.length ?? 0)))
   return table.map((cells) => `  ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd()}\n`).join('')
 }
 
 function cellsOf({ landed, delayed, delayTotal, longestDelay, lastArrival }: Airport): string[] {
-  const day = (departed: string): string => departed.replace('T', ' ')
+  // The year is in the headline: with it a row does not fit into 100 columns.
+  const day = (departed: string): string => departed.slice('2001-'.length).replace('T', ' ')
   return [
     count(landed), `${((100 * delayed) / landed).toFixed(1)} %`, `${(delayTotal / landed).toFixed(1)} min`,
     `${count(longestDelay.delay)} min from ${longestDelay.origin}, ${day(longestDelay.departed)}`,

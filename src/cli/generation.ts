@@ -45,10 +45,11 @@ async function list(context: Context, job: string, store: StateStore): Promise<n
 
 function rowText(row: GenerationRow): string {
   const manifest = row.checkpoint?.manifest
-  if (row.corrupt !== null) return `${String(row.generation).padStart(3)}  ${row.live ? 'live' : ''}  ${row.corrupt.code}  ${row.corrupt.message}`
+  const number = String(row.generation).padStart(3)
+  if (row.corrupt !== null) return `${number}  ${(row.live ? 'live' : '').padEnd(8)}  ${row.corrupt.code}: ${row.corrupt.message}`
   const position = manifest === undefined ? 'no checkpoint' : formatPosition(positionFromJson(manifest.position)) || 'the start'
   const state = row.live ? 'live' : row.everSealed ? 'sealed' : 'building'
-  return [String(row.generation).padStart(3), state.padEnd(8), position, manifest?.root ?? 'root pending'].join('  ')
+  return [number, state.padEnd(8), position, manifest?.root ?? 'root pending'].join('  ')
 }
 
 /** Readers see another state afterwards: printed first, done with `--execute` only. */

@@ -1,6 +1,7 @@
 import type { NamedJob } from '../host/config.js'
 import {
-  explain, formatPosition, openState, parsePosition, type Position, positionAt, positionToJson, type State, stringifyJson, type Value,
+  encode, explain, formatPosition, openState, parsePosition, type Position, positionAt, positionToJson, RehydrateError, type State,
+  stringifyJson, type Value,
 } from '../index.js'
 import { type Context, type Handler, usage } from './command.js'
 import { withJob } from './job.js'
@@ -58,27 +59,44 @@ export const explainCommand: Handler = (context) => withJob(context, async (job)
   const key = context.positionals.get('KEY') as string
   const collection = collectionOf(context, job)
   const state = await openJobState(context, job)
-  const { position, generation, checkpoint } = state
-  await state.close()
+  const { position, generation, checkpoint: { manifest } } = state
+  const held = await state.get(collection, key).finally(() => state.close()) ?? null
   const { output } = context
   const steps = explain({
-    source: job.source, projection: job.projection, collection, key, upTo: position, accepted: checkpoint.manifest.accepted,
+    source: job.source, projection: job.projection, collection, key, upTo: position, accepted: manifest.accepted,
+    builtWith: manifest.projection.fingerprint,
   })
   const events: string[] = []
+  let folded: Value = null
   await output.lines([`${collection}/${key} up to ${formatPosition(position) || 'the start'}`])
   for await (const { partition, offset, type, value } of steps) {
-    if (output.closed) break
+    if (output.closed) return 0
+    folded = value
     const event = `${JSON.stringify({ partition, offset, type }).slice(0, -1)},"value":${stringifyJson(value)}}`
     if (output.reader === 'lines') await output.write(`${event}\n`)
     else if (output.reader === 'document') events.push(event)
     await output.lines([`  ${partition}@${offset}  ${type}  ${value === null ? 'absent' : stringifyJson(value)}`])
   }
+  // Where a change of code was accepted, a part of the events was folded with the code before it.
+  const sameCode = !manifest.accepted.some(({ code }) => code === 'PROJECTION_CHANGED')
+  if (sameCode && Buffer.compare(encode(folded), encode(held)) !== 0) throw explainsAnother(collection, key, held, folded)
   if (output.reader === 'document') {
     const head = JSON.stringify({ collection, key, generation, position: positionToJson(position) })
     await output.write(`${head.slice(0, -1)},"events":[${events.join(',')}]}\n`)
   }
   return 0
 })
+
+/** The projection is the one that made the state, so that log and state can not both be as they were. */
+function explainsAnother(collection: string, key: string, held: Value, folded: Value): RehydrateError {
+  return new RehydrateError(held === null ? 'STATE_CORRUPT' : 'LOG_REWRITTEN', {
+    message: `The log gives ${collection}/${key} another value than the state holds.`, collection, key,
+    expected: stringifyJson(held), actual: stringifyJson(folded),
+    why: held === null ? 'The entry is lost from the store, or the log was rewritten.'
+      : 'Records that were applied have other content now.',
+    safe: 'Nothing was changed. The events listed are those of the log as it is now.',
+  })
+}
 
 function openJobState(context: Context, job: NamedJob): Promise<State> {
   const generation = context.flags.whole('generation')

@@ -1,7 +1,9 @@
+import { RehydrateError } from '../errors.js'
 import type { Offset, Position } from '../log/position.js'
 import type { EventSource } from '../log/source.js'
 import { EventApplier, type PreparedEvent } from '../projection/apply.js'
 import type { Collection, Projection } from '../projection/define.js'
+import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import { Slot } from '../projection/view.js'
 import type { Accepted } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
@@ -21,6 +23,8 @@ export interface ExplainOptions {
   readonly upTo: Position
   /** What the seal's manifest lists: events left out are left out here too. */
   readonly accepted?: readonly Accepted[]
+  /** What the state was built with: PROJECTION_CHANGED where `projection` is another. */
+  readonly builtWith?: Fingerprint
 }
 
 /** One event that touched the key, and the value after it (null: none, or deleted). */
@@ -38,7 +42,8 @@ const LIMITS = { events: 2_000, bytes: 1024 * 1024 }
  * and the keys its events read and write with it. Errors of reading and folding as in a replay.
  */
 export async function* explainKey(options: ExplainOptions, world: World): AsyncGenerator<ExplainedEvent> {
-  const { source, projection, upTo } = options
+  const { source, projection, upTo, builtWith } = options
+  if (builtWith !== undefined) await assertSameProjection(projection, builtWith, world)
   const uninstall = world.purity.install()
   try {
     const bounds = await source.bounds({ following: true })
@@ -65,6 +70,16 @@ export async function* explainKey(options: ExplainOptions, world: World): AsyncG
   } finally {
     uninstall()
   }
+}
+
+async function assertSameProjection(projection: Projection, builtWith: Fingerprint, world: World): Promise<void> {
+  const changed = changedParts(builtWith, fingerprintOf(projection, await world.codeOf(projection)))
+  if (changed.length === 0) return
+  throw new RehydrateError('PROJECTION_CHANGED', {
+    message: `The state was built with another projection: ${changed.join(', ')} changed. Its events would give other values.`,
+    why: 'Values are explained by folding the log again, with the projection that made them.',
+    fix: 'Replay first, or go back to the projection that the state was built with.',
+  })
 }
 
 interface Range {

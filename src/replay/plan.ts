@@ -83,8 +83,10 @@ export async function settle(
   refuseAsyncSchemas(projection, refuse)
   const rows = await store.generations()
   const row = settings.restart ? null : generationOf(rows, projection)
-  const damaged = settings.restart ? undefined : damagedOf(rows, row)
-  if (damaged?.corrupt) refuse(damaged.corrupt)
+  const goesOn = row?.checkpoint ? row.generation : 0
+  // One that is live or newer would be passed over without a word; an older one may rest.
+  const damaged = rows.find(({ corrupt, live, generation: other }) => corrupt !== null && (live || other > goesOn))
+  if (damaged?.corrupt && !settings.restart) refuse(damaged.corrupt)
   const generation = row?.generation ?? Math.max(0, ...rows.map((other) => other.generation)) + 1
   const checkpoint = row?.checkpoint ?? null
   const accepted: Accepted[] = []
@@ -118,12 +120,6 @@ function generationOf(rows: readonly GenerationRow[], projection: Projection): G
     checkpoint !== null && checkpoint.manifest.projection.version === projection.version)
   const untouched = rows.filter(({ checkpoint, corrupt }) => checkpoint === null && corrupt === null)
   return own.at(-1) ?? untouched.at(-1) ?? null
-}
-
-/** A generation that can not be read, and that a run would pass over for `row` without a word. An older one that is not live may rest. */
-function damagedOf(rows: readonly GenerationRow[], row: GenerationRow | null): GenerationRow | undefined {
-  const goesOn = row?.checkpoint ? row.generation : 0
-  return rows.find(({ corrupt, live, generation }) => corrupt !== null && (live || generation > goesOn))
 }
 
 const NOTHING_KEPT = { marks: new Map<string, Mark>(), merge: new Map<string, MergePoint>() }

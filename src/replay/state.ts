@@ -8,7 +8,7 @@ import type { Collection, Projection } from '../projection/define.js'
 import type { Checkpoint } from '../store/checkpoint.js'
 import type { Entry, StateStore, StoreSession } from '../store/contract.js'
 import type { Value } from '../value/canonical.js'
-import { assertIntact, checkedValue, valueOf } from './working-set.js'
+import { assertIntact, checkedValue, decodedValue } from './working-set.js'
 
 /** Marks of the source: partition → Mark. */
 export const MARKS = '$marks'
@@ -92,7 +92,7 @@ export async function readEngineCollection<T>(
   const entries: Entry[] = []
   for await (const entry of scanAll(session, collection)) entries.push(entry)
   assertIntact(entries)
-  const found = new Map(entries.map((entry) => [entry.key, valueOf(entry, null) as T]))
+  const found = new Map(entries.map((entry) => [entry.key, decodedValue(entry, null) as T]))
   const roots = checkpoint?.collections ?? null
   if (roots === null || collection === MARKS) return found
   const listed = roots[collection]?.root ?? null

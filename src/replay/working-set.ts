@@ -171,7 +171,7 @@ function byKey(entries: readonly Entry[]): Map<string, Entry> {
 
 function fill(slot: Slot, entry: Entry | undefined, owner: Entry | undefined): void {
   if (entry !== undefined) {
-    slot.value = valueOf(entry, slot.collection)
+    slot.value = decodedValue(entry, slot.collection)
     slot.encodedBytes = entry.bytes.length
   }
   if (owner !== undefined) slot.owner = checkedValue(owner, null) as string
@@ -180,11 +180,11 @@ function fill(slot: Slot, entry: Entry | undefined, owner: Entry | undefined): v
 /** The value of an entry whose bytes fit its hash; STATE_CORRUPT otherwise, naming the key. */
 export function checkedValue(entry: Entry, collection: Collection | null): Value {
   assertIntact([entry])
-  return valueOf(entry, collection)
+  return decodedValue(entry, collection)
 }
 
 /** The value of an entry that is intact. */
-export function valueOf(entry: Entry, collection: Collection | null): Value {
+export function decodedValue(entry: Entry, collection: Collection | null): Value {
   try {
     return decode(entry.bytes, collection?.int64 == null ? undefined : { int64: collection.int64 })
   } catch (cause) {

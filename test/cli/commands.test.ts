@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { write } from '../host/project.js'
 import { cli, fakeIo } from './harness.js'
@@ -249,4 +250,73 @@ test('help prints the table, a command and a code, for people and programs', asy
   expect((await cli('/', ['help', 'LOG_GAP'])).stdout).toContain('--accept LOG_GAP=WHERE')
   expect((await cli('/', ['help', '--json'])).json().commands.map(({ name }: any) => name)).toContain('digest')
   expect((await cli('/', ['help', 'LOG_GAB', '--json'])).json().error.message).toContain('Did you mean LOG_GAP?')
+})
+
+/** Changes the SQLite file of a project behind the back of the store. */
+function tamper(folder: string, change: (db: Database.Database) => void): void {
+  const db = new Database(join(folder, 'state.db'))
+  change(db)
+  db.close()
+}
+
+const flipCheckpoint = (generation: number) => (db: Database.Database): void => {
+  const row = db.prepare('SELECT checkpoint FROM generations WHERE generation = ?').get(generation) as { checkpoint: Buffer }
+  const at = row.checkpoint.length >> 1
+  row.checkpoint.writeUInt8(row.checkpoint.readUInt8(at) ^ 1, at)
+  db.prepare('UPDATE generations SET checkpoint = ? WHERE generation = ?').run(row.checkpoint, generation)
+}
+
+test('a damaged checkpoint is STATE_CORRUPT to those who look: never a generation that has not begun', async () => {
+  const folder = ordersProject()
+  await cli(folder, ['replay'])
+  tamper(folder, flipCheckpoint(1))
+  const status = await cli(folder, ['status', '--json'])
+  expect([status.exit, status.json()]).toEqual([2, { error: expect.objectContaining({ code: 'STATE_CORRUPT' }) }])
+  const list = await cli(folder, ['generation', 'list', '--json'])
+  expect([list.exit, list.json()]).toMatchObject([2, { generations: [{ generation: 1, root: null, error: { code: 'STATE_CORRUPT' } }] }])
+  expect((await cli(folder, ['generation', 'list'])).stdout).toContain('STATE_CORRUPT')
+})
+
+test('a replay does not pass over a damaged live generation for an older one', async () => {
+  const folder = ordersProject()
+  await cli(folder, ['replay'])
+  await cli(folder, ['replay', '--restart'])
+  tamper(folder, flipCheckpoint(2))
+  expect((await cli(folder, ['replay', '--json'])).json()).toMatchObject({ error: { code: 'STATE_CORRUPT' } })
+  expect((await cli(folder, ['replay', '--restart', '--json'])).json()).toMatchObject({ generation: 3, live: true })
+  expect((await cli(folder, ['replay', '--json'])).json(), 'the damaged one may rest').toMatchObject({ generation: 3 })
+})
+
+test('an export of a state that has lost a row is STATE_CORRUPT, and leaves no file', async () => {
+  const folder = ordersProject()
+  await cli(folder, ['replay'])
+  tamper(folder, (db) => {
+    const id = db.prepare("SELECT id FROM collections WHERE name = 'orders'").pluck().get()
+    db.prepare(`DELETE FROM entries_${String(id)} WHERE key = 'order-0-1'`).run()
+  })
+  const ran = await cli(folder, ['export', '--out', 'state.ndjson', '--json'])
+  expect([ran.exit, ran.json()]).toMatchObject([2, { error: { code: 'STATE_CORRUPT', collection: 'orders', expected: 4, actual: 3 } }])
+  expect(readdirSync(folder)).not.toContain('state.ndjson')
+  expect((await cli(folder, ['export'])).exit).toBe(2)
+})
+
+test('a cut at a time over events without one says what it needs, whatever the order of the projection', async () => {
+  const folder = ordersProject({ 'log/1.ndjson': '{"type":"Placed","key":"x","data":{"total":1}}\n' })
+  const { error } = (await cli(folder, ['replay', '--until', '2026-01-02', '--json'])).json()
+  expect(error).toMatchObject({ code: 'RECORDED_AT_MISSING', partition: '1', offset: 0, why: expect.stringContaining('cut at a time') })
+  expect(error.fix).not.toContain("order: 'partition'")
+})
+
+test('explain does not pass off other values as those of the state', async () => {
+  const folder = ordersProject()
+  await cli(folder, ['replay'])
+  const explained = async (): Promise<unknown> => (await cli(folder, ['explain', 'order-0-1', '--json'])).json()
+  const log = readFileSync(join(folder, 'log/0.ndjson'), 'utf8')
+  write(folder, { 'log/0.ndjson': log.replace('"key":"order-0-1","data":{"total":1}', '"key":"order-0-1","data":{"total":7}') })
+  expect(await explained()).toMatchObject({ error: { code: 'LOG_REWRITTEN', key: 'order-0-1' } })
+  write(folder, { 'log/0.ndjson': log })
+  expect(await explained()).toMatchObject({ events: [{ value: { total: 1 } }, { value: { paid: true } }] })
+  const code = readFileSync(join(folder, 'orders.ts'), 'utf8')
+  write(folder, { 'orders.ts': code.replace('version: 1', 'version: 2') })
+  expect(await explained()).toMatchObject({ error: { code: 'PROJECTION_CHANGED' } })
 })
