@@ -71,6 +71,9 @@ function assertComplete({ checkpoint }: State, collection: string, actual: numbe
 }
 
 /** Writes beside the file and renames over it when everything is on disk: a reader sees the old file or the whole new one. */
+/** The person named a place where no file can be; anything else is a fault of the disk. */
+const WRONG_PLACE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EPERM', 'EROFS'])
+
 async function writeWhole(file: string, state: State, projection: Projection): Promise<number> {
   const draft = join(dirname(file), `.${basename(file)}.${randomUUID()}.part`)
   let entries = 0
@@ -89,7 +92,10 @@ async function writeWhole(file: string, state: State, projection: Projection): P
   } catch (error) {
     await rm(draft, { force: true })
     if (isRehydrateError(error)) throw error
-    throw usage(`${file} could not be written: ${(error as Error).message}`, { fix: 'Name a file that can be written.' })
+    const { code, message: why } = error as NodeJS.ErrnoException
+    const message = `${file} could not be written: ${why}`
+    if (code !== undefined && WRONG_PLACE.has(code)) throw usage(message, { fix: 'Name a file that can be written.' })
+    throw new RehydrateError('STORE_FAILED', { message, safe: 'The state was only read; no file is left.', cause: error })
   }
   return entries
 }

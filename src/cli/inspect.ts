@@ -46,10 +46,13 @@ async function readThen(context: Context, job: NamedJob, collection: string, key
   const asked = parseAt(at)
   if (context.flags.has('generation')) throw usage('--at folds the log; it goes without --generation.')
   // Events that the state was built without are left out here too.
-  const accepted = (await job.store.generations()).find(({ live }) => live)?.checkpoint?.manifest.accepted ?? []
+  const manifest = (await job.store.generations()).find(({ live }) => live)?.checkpoint?.manifest
+  const accepted = manifest?.accepted ?? []
   const upTo = asked instanceof Date ? await positionAt(job.source, asked) : asked
   let value: Value | undefined
-  for await (const step of explain({ source: job.source, projection: job.projection, collection, key, upTo, accepted })) {
+  const builtWith = manifest === undefined ? {} : { builtWith: manifest.projection.fingerprint }
+  const steps = explain({ source: job.source, projection: job.projection, collection, key, upTo, accepted, ...builtWith })
+  for await (const step of steps) {
     value = step.value ?? undefined
   }
   return { value, position: upTo, generation: null }

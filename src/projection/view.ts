@@ -12,7 +12,7 @@ export class Slot {
   owner: string | null = null
   /** Differs from what the store holds. */
   dirty = false
-  /** Bytes of the encoded value when it was last read or written; 0: never. */
+  /** Bytes of the value as the store holds it; 0: it holds none, as far as is known. */
   encodedBytes = 0
   /** What the store gave when the key was read: its hash as latin1, null: absent; undefined: not read since it was last written. */
   was: string | null | undefined = undefined

@@ -1,5 +1,6 @@
 import { hashEntries, hashKeys } from '../digest/batch.js'
 import { collectionRoot, formatHash, HASH_BYTES, parseHash, stateRoot } from '../digest/hash.js'
+import { KeySet, type KeySum } from '../digest/key-set.js'
 import { updateTrie, type TrieChange } from '../digest/trie.js'
 import { positionToJson } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
@@ -8,16 +9,20 @@ import type { Slot } from '../projection/view.js'
 import { makeManifestHash } from '../store/checkpoint-codec.js'
 import type { Checkpoint, CollectionRoot, Manifest, Writer } from '../store/checkpoint.js'
 import type { EntryKey, PutEntry, StoreSession } from '../store/contract.js'
-import { binaryOf, type Value } from '../value/canonical.js'
+import type { Value } from '../value/canonical.js'
 import type { Clock } from './api.js'
 import type { Cut } from './cut.js'
+import { assertListed, DIGEST, pagesOf } from './listed.js'
 import { IDS, type IdWindow } from './ids.js'
 import { OWNERS, ownerKey } from './owners.js'
-import { DIGEST, MARKS, MERGE } from './state.js'
-import { assertIntact, type WorkingSet } from './working-set.js'
+import { MARKS, MERGE, SCAN_PAGE } from './state.js'
+import type { WorkingSet } from './working-set.js'
 
 /** Collections of the engine that decide how the next event applies: what `control` in the manifest covers. */
 const CONTROL: ReadonlySet<string> = new Set([OWNERS, IDS, MERGE])
+
+/** So many of the keys written since the last seal are re-read by the next one. */
+const WRITTEN_KEPT = 100_000
 
 type Roots = Readonly<Record<string, CollectionRoot>>
 
@@ -40,6 +45,10 @@ export class Committer {
   readonly #clock: Clock
   #checkpoint: Checkpoint | null
   #roots: Roots | null
+  /** While the digest is pending: the keys of each collection. */
+  readonly #keys = new Map<string, KeySet>()
+  /** Keys written since the last seal, while the digest is kept; the first WRITTEN_KEPT of them. */
+  #written = new Set<string>()
 
   constructor(
     session: StoreSession, checkpoint: Checkpoint | null, projection: Projection, fingerprint: Fingerprint, clock: Clock,
@@ -51,6 +60,7 @@ export class Committer {
     this.#clock = clock
     this.#checkpoint = checkpoint
     this.#roots = checkpoint?.collections ?? null
+    for (const [collection, sum] of Object.entries(checkpoint?.keys ?? {})) this.#keys.set(collection, new KeySet(sum))
   }
 
   /** The digest is not kept up yet: it is built in bulk before the first seal. */
@@ -64,8 +74,12 @@ export class Committer {
       ...deletedKeys(dirty.collections), ...idChanges.deletes.map((key) => ({ collection: IDS, key })), ...(options.deletes ?? []),
     ]
     const puts = hashEntries(putsOf(dirty, cut, idChanges.puts))
-    if (this.#roots === null) return await this.#write(cut, sizing(puts, dirty.collections), deletes, options)
+    if (this.#roots === null) {
+      this.#countKeys(dirty, options.deletes ?? [])
+      return await this.#write(cut, sizing(puts, dirty.collections), deletes, options)
+    }
     const entries = [...sizing(puts, dirty.collections)]
+    this.#remember(dirty)
     const pages = await this.#updateDigest(entries, deletes, readHashes(dirty))
     return await this.#write(cut, [...entries, ...pages.puts], [...deletes, ...pages.deletes], options)
   }
@@ -74,6 +88,47 @@ export class Committer {
   async commitPages(puts: Iterable<PutEntry>, deletes: readonly EntryKey[]): Promise<void> {
     const checkpoint = this.#checkpoint as Checkpoint
     await this.#session.commit({ puts, deletes }, { ...checkpoint, writer: this.#writer }, this.#writer, { durable: false })
+  }
+
+  /** The keys that a collection must hold, while the digest is pending. */
+  keysOf(collection: string): KeySum { return (this.#keys.get(collection) ?? new KeySet(undefined)).value }
+
+  /** Collections whose keys are counted while the digest is pending. */
+  get counted(): readonly string[] { return [...this.#keys.keys()] }
+
+  /** Re-reads what was written since the last seal, and compares it with the digest. STATE_CORRUPT. */
+  async assertWritten(): Promise<void> {
+    const { collections } = this.#projection
+    for (const { name } of collections) {
+      const keys = [...this.#written].filter((key) => key.startsWith(`${name}:`)).map((key) => key.slice(name.length + 1))
+      for (let i = 0; i < keys.length; i += SCAN_PAGE) await assertListed(this.#session, name, keys.slice(i, i + SCAN_PAGE))
+    }
+    this.#written = new Set()
+  }
+
+  #remember({ collections }: DirtySlots): void {
+    for (const { collection, slots } of collections) {
+      for (const { key } of slots) {
+        if (this.#written.size >= WRITTEN_KEPT) return
+        this.#written.add(ownerKey(collection.name, key))
+      }
+    }
+  }
+
+  /** Which keys come and go with this commit: a slot whose value has no bytes yet is not in the store. */
+  #countKeys({ collections, owners }: DirtySlots, gone: readonly EntryKey[]): void {
+    for (const { collection: { name }, slots } of collections) {
+      this.#keySet(name).add(slots.filter((slot) => slot.value !== undefined && slot.encodedBytes === 0).map(({ key }) => key))
+      this.#keySet(name).remove(slots.filter((slot) => slot.value === undefined && slot.encodedBytes > 0).map(({ key }) => key))
+    }
+    if (owners.length > 0) this.#keySet(OWNERS).add(owners.map(({ collection, key }) => ownerKey(collection.name, key)))
+    for (const { collection, key } of gone) this.#keySet(collection).remove([key])
+  }
+
+  #keySet(collection: string): KeySet {
+    let keys = this.#keys.get(collection)
+    if (keys === undefined) this.#keys.set(collection, (keys = new KeySet(undefined)))
+    return keys
   }
 
   /** The digest is built: its roots, by collection. */
@@ -87,6 +142,7 @@ export class Committer {
     const next: Checkpoint = {
       manifest, manifestHash: makeManifestHash(manifest), writer: this.#writer,
       collections: this.#roots, writtenAtMs: this.#clock.nowMs(),
+      keys: this.#roots === null ? Object.fromEntries([...this.#keys].map(([name, keys]) => [name, keys.value])) : null,
     }
     const { durable, goLive = false } = options
     await this.#session.commit({ puts, deletes }, next, this.#writer, { durable, goLive })
@@ -126,19 +182,13 @@ export class Committer {
     const gone: EntryKey[] = []
     const roots: Record<string, CollectionRoot> = { ...this.#roots }
     for (const [collection, changes] of changesByCollection(puts, deletes, read)) {
-      const update = await updateTrie(collection, changes, (keys) => this.#loadPages(keys))
+      const update = await updateTrie(collection, changes, pagesOf(this.#session))
       for (const { key, page } of update.puts) pages.push({ collection: DIGEST, key, value: page })
       for (const key of update.deletes) gone.push({ collection: DIGEST, key })
       roots[collection] = { count: update.count, root: formatHash(collectionRoot(update.count, update.trieHash)) }
     }
     this.#roots = Object.fromEntries(Object.entries(roots).filter(([, { count }]) => count > 0))
     return { puts: [...hashEntries(pages)], deletes: gone }
-  }
-
-  async #loadPages(keys: readonly string[]): Promise<Map<string, Uint8Array>> {
-    const entries = await this.#session.load(DIGEST, keys)
-    assertIntact(entries)
-    return new Map(entries.map((entry) => [entry.key, binaryOf(entry.bytes)]))
   }
 }
 

@@ -1,10 +1,9 @@
-import { collectionRoot, EMPTY_TRIE_HASH, formatHash } from '../digest/hash.js'
 import { RehydrateError } from '../errors.js'
-import { distance, formatPosition, positionFromJson, samePosition, type Offset, type Position } from '../log/position.js'
+import { formatPosition, samePosition, type Offset, type Position } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
 import type { Checkpoint } from '../store/checkpoint.js'
 import type { StoreSession } from '../store/contract.js'
-import type { Phase, ReplayOptions, RunEvent, SealedRun, World } from './api.js'
+import type { Phase, ReplayOptions, RunEvent, RunTotals, SealedRun, World } from './api.js'
 import type { SealRequests } from './channel.js'
 import { Committer } from './commit.js'
 import { Cut } from './cut.js'
@@ -12,9 +11,11 @@ import { IDS, IdWindow } from './ids.js'
 import { OWNERS } from './owners.js'
 import { backfillOwners, dropOwners } from './owners-backfill.js'
 import { nextPhase, type PhaseChange } from './phase.js'
-import { checkIdentity, checkReach, headOf, settle, type Start } from './plan.js'
+import { headOf } from './end.js'
+import { checkIdentity, checkReach, settle, type Start } from './plan.js'
 import { ProgressMeter } from './progress.js'
 import { buildDigest, sampleStore } from './seal.js'
+import { sealedRun } from './sealed-run.js'
 import { ReplaySession, type Totals } from './session.js'
 import type { Settings } from './settings.js'
 import { readEngineCollection } from './state.js'
@@ -179,7 +180,7 @@ export class Engine {
     const { cut, committer, store, session, workingSet, ids } = stage
     const unproved = await checkIdentity(options.source, cut.marks(), cut.position, (error) => { throw error })
     for (const partition of unproved) cut.unprovable(partition)
-    const goLive = settings.switchAtFirstSeal && !this.#everSealed
+    const goLive = settings.switchAtFirstSeal && !this.#everSealed && (await this.#isNewest())
     const scrubbed = committer.pending
     if (scrubbed) {
       await session.checkpoint()
@@ -189,13 +190,22 @@ export class Engine {
       if (!(await buildDigest({ session: store, committer, clock: world.clock, signal }))) return null
     } else {
       await session.checkpoint()
+      await committer.assertWritten()
       await sampleStore(store, () => world.token())
     }
     const checkpoint = await committer.commit(cut, workingSet, ids, { sealed: true, durable: true, goLive, scrubbed })
     workingSet.committed()
     session.committed()
     this.#everSealed = true
-    return this.#sealedRun(stage, checkpoint, goLive || stage.start.live === stage.start.generation)
+    const { generation } = stage.start
+    const live = goLive || stage.start.live === stage.start.generation
+    return sealedRun({ generation, live, checkpoint, projection: options.projection, run: this.#runTotals() })
+  }
+
+  /** The first seal makes a generation live, unless a newer one is: a rebuild that was late must not take it back. */
+  async #isNewest(): Promise<boolean> {
+    const live = (await this.#ports.options.store.generations()).find((row) => row.live)
+    return live === undefined || live.generation <= (this.#generation as number)
   }
 
   async #drain(stage: Stage): Promise<never> {
@@ -206,25 +216,12 @@ export class Engine {
     throw runStopped(stage.cut.position, this.#ports.signal)
   }
 
-  #sealedRun(stage: Stage, checkpoint: Checkpoint, live: boolean): SealedRun {
-    const { manifest, manifestHash, collections } = checkpoint
-    const position = positionFromJson(manifest.position)
+  #runTotals(): RunTotals {
+    const { applied } = this.#meter
     const durationMs = Math.round(this.#meter.elapsedMs)
-    const applied = this.#meter.applied
-    const scrubbedAt = manifest.scrubbedAt === null ? null : positionFromJson(manifest.scrubbedAt)
-    const sinceScrub = scrubbedAt === null ? null : distance(scrubbedAt, position)
     return {
-      generation: stage.start.generation, live, seal: { manifest, manifestHash },
-      root: manifest.root as string, position,
-      collections: userCollections(this.#ports.options.projection, collections),
-      grade: { grade: sinceScrub === 0 ? 'scrubbed' : 'maintained', sinceScrub },
-      complete: !manifest.accepted.some(({ code }) => LEFT_OUT.has(code)),
-      accepted: manifest.accepted,
-      idWindow: this.#ports.options.projection.idWindow,
-      run: {
-        applied, durationMs, ...this.#totals,
-        eventsPerSecond: durationMs === 0 ? applied : Math.round((applied * 1_000) / durationMs),
-      },
+      applied, durationMs, ...this.#totals,
+      eventsPerSecond: durationMs === 0 ? applied : Math.round((applied * 1_000) / durationMs),
     }
   }
 
@@ -265,11 +262,6 @@ function runStopped(position: Position, signal: AbortSignal): RehydrateError {
   })
 }
 
-const EMPTY_COLLECTION = { count: 0, root: formatHash(collectionRoot(0, EMPTY_TRIE_HASH)) }
-
-/** What was left out by `accept`, so that the state is not the fold of every event. */
-const LEFT_OUT: ReadonlySet<string> = new Set(['HANDLER_FAILED', 'EVENT_INVALID', 'LOG_GAP', 'HISTORY_INCOMPLETE'])
-
 interface Stage {
   readonly start: Start
   readonly store: StoreSession
@@ -286,10 +278,4 @@ interface Stage {
 /** Under order 'partition' each partition with records is an order domain; owners are kept where there are several. */
 function needsOwners(projection: Projection, position: Position, end: Position): boolean {
   return projection.order === 'partition' && new Set([...position.keys(), ...end.keys()]).size > 1
-}
-
-/** Roots of the projection's collections; an empty one has a root too. */
-function userCollections(projection: Projection, roots: Checkpoint['collections']): SealedRun['collections'] {
-  const known = new Map(Object.entries(roots ?? {}))
-  return Object.fromEntries(projection.collections.map(({ name }) => [name, known.get(name) ?? EMPTY_COLLECTION]))
 }

@@ -11,7 +11,7 @@ import { gapsOf } from './accept.js'
 import type { World } from './api.js'
 import { IdWindow } from './ids.js'
 import { ownerKey } from './owners.js'
-import { assertWithin } from './plan.js'
+import { assertWithin } from './end.js'
 import { partitionTurns, timeTurns, type TurnOptions } from './turns.js'
 
 export interface ExplainOptions {

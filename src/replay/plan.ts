@@ -1,17 +1,13 @@
 import { isRehydrateError, RehydrateError } from '../errors.js'
 import type { MergePoint } from '../log/order.js'
-import {
-  distance, formatPartition, formatPosition, offsetIn, positionFromJson, reaches, type Position,
-} from '../log/position.js'
-import type { AcceptedGap } from '../log/sequence.js'
+import { formatPartition, offsetIn, positionFromJson, type Position } from '../log/position.js'
 import type { Bounds, EventSource, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import type { Accepted, Checkpoint } from '../store/checkpoint.js'
 import type { GenerationRow, StateStore } from '../store/contract.js'
-import { gapsOf } from './accept.js'
 import type { Plan, ReplayOptions, World } from './api.js'
-import { cutBeforeTime, nearestMergePrefix } from './cut-search.js'
+import { frozenEnd } from './end.js'
 import { estimate } from './estimate.js'
 import { checkReplayOptions, type Settings } from './settings.js'
 import { MARKS, MERGE, readEngineCollection } from './state.js'
@@ -82,7 +78,7 @@ export async function settle(
   const fingerprint = fingerprintOf(projection, await world.codeOf(projection))
   refuseAsyncSchemas(projection, refuse)
   const rows = await store.generations()
-  const row = settings.restart ? null : generationOf(rows, projection)
+  const row = settings.restart ? null : generationOf(rows, projection, settings)
   const goesOn = row?.checkpoint ? row.generation : 0
   // One that is live or newer would be passed over without a word; an older one may rest.
   const damaged = rows.find(({ corrupt, live, generation: other }) => corrupt !== null && (live || other > goesOn))
@@ -114,12 +110,19 @@ export async function settle(
   }
 }
 
-/** The newest generation of this projection and version: another version, or --restart, begins a new one. */
-function generationOf(rows: readonly GenerationRow[], projection: Projection): GenerationRow | null {
+/**
+ * The generation to go on with: the one being built, else the live one, else the newest; of this version of the projection.
+ * Another version, or --restart, begins a new one.
+ */
+function generationOf(rows: readonly GenerationRow[], projection: Projection, settings: Settings): GenerationRow | null {
   const own = rows.filter(({ checkpoint }) =>
     checkpoint !== null && checkpoint.manifest.projection.version === projection.version)
+  const newest = rows.find((row) => row.live)?.generation ?? 0
+  const building = own.filter(({ everSealed, generation }) => !everSealed && generation > newest)
+  // With a switch by hand, the sealed one that waits for it is the one to go on with.
+  const live = settings.switchAtFirstSeal ? own.find((row) => row.live) : undefined
   const untouched = rows.filter(({ checkpoint, corrupt }) => checkpoint === null && corrupt === null)
-  return own.at(-1) ?? untouched.at(-1) ?? null
+  return building.at(-1) ?? live ?? own.at(-1) ?? untouched.at(-1) ?? null
 }
 
 const NOTHING_KEPT = { marks: new Map<string, Mark>(), merge: new Map<string, MergePoint>() }
@@ -239,61 +242,5 @@ function alreadyRunning(row: GenerationRow): RehydrateError {
   return new RehydrateError('ALREADY_RUNNING', {
     message: `${writer?.owner ?? 'Another process'} writes generation ${row.generation}`
       + `${writer === null ? '' : ` since ${new Date(writer.sinceMs).toISOString()}`}.`,
-  })
-}
-
-async function frozenEnd(
-  source: EventSource, projection: Projection, settings: Settings, position: Position, bounds: ReadonlyMap<string, Bounds>,
-  kept: readonly Accepted[],
-): Promise<Position> {
-  const { until } = settings
-  const head = headOf(bounds)
-  if (until.kind !== 'time' && until.kind !== 'position') return head
-  const end = until.kind === 'time' ? await cutBeforeTime(source, bounds, until.timeMs, settings.limits) : until.position
-  assertWithin('--until', end, bounds, position)
-  if (!reaches(end, position)) {
-    throw new RehydrateError('USAGE', {
-      message: `--until ${formatPosition(end)} lies before ${formatPosition(position)}, which is applied already.`,
-      expected: `at or after ${formatPosition(position)}`, actual: formatPosition(end),
-      fix: 'A state never goes back. `rehydrate inspect KEY --at POSITION` shows how a key was then.',
-    })
-  }
-  if (until.kind === 'position' && projection.order === 'time' && distance(end, head) > 0) {
-    await assertMergePrefix(source, projection, settings, bounds, end, gapsOf(kept, settings.waivers.gaps))
-  }
-  return end
-}
-
-/** The end of the log: the last offset of every partition that holds a record. */
-export function headOf(bounds: ReadonlyMap<string, Bounds>): Position {
-  return new Map([...bounds].filter(([, { first, last }]) => last >= first).map(([partition, { last }]) => [partition, last]))
-}
-
-/** USAGE where `end` names what the log does not have. `option`: what the person wrote. */
-export function assertWithin(option: string, end: Position, bounds: ReadonlyMap<string, Bounds>, position: Position): void {
-  for (const [partition, offset] of end) {
-    const bound = bounds.get(partition)
-    if (offset === offsetIn(position, partition) || (bound !== undefined && offset >= bound.first && offset <= bound.last)) continue
-    const actual = `${partition}@${offset}`
-    throw new RehydrateError('USAGE', {
-      message: bound === undefined ? `${option} names the partition ${partition}, which the log does not have.`
-        : offset < bound.first ? `${option} names ${actual}, and the log begins at ${bound.first}.`
-        : `${option} names ${actual}, and the log ends at ${bound.last}.`,
-      partition, offset, expected: formatPosition(headOf(bounds)), actual,
-    })
-  }
-}
-
-/** Order 'time': a cut must be one that the merge goes through, or a later run would find events before it. */
-async function assertMergePrefix(
-  source: EventSource, projection: Projection, settings: Settings, bounds: ReadonlyMap<string, Bounds>, end: Position,
-  gaps: ReadonlyMap<string, readonly AcceptedGap[]>,
-): Promise<void> {
-  const nearest = await nearestMergePrefix(source, bounds, end, projection.futureMs, settings.limits, gaps)
-  if (reaches(nearest, end)) return
-  const prefix = formatPosition(nearest)
-  throw new RehydrateError('USAGE', {
-    message: `--until ${formatPosition(end)} is no prefix of the merge by time; the nearest before it is ${prefix || 'empty'}.`,
-    expected: prefix, actual: formatPosition(end), fix: `Use --until ${prefix}.`,
   })
 }

@@ -1,12 +1,15 @@
 import { EntryArena } from '../digest/arena.js'
 import { hashEntries, hashKeys } from '../digest/batch.js'
 import { TrieBuilder } from '../digest/builder.js'
+import { KeySet, type KeySum } from '../digest/key-set.js'
 import type { TrieRoot } from '../digest/pages.js'
+import { RehydrateError } from '../errors.js'
 import type { EntryKey, PutEntry, StoreSession } from '../store/contract.js'
 import type { Value } from '../value/canonical.js'
 import type { Clock } from './api.js'
 import type { Committer } from './commit.js'
-import { DIGEST, MARKS, scanAll, scanPages, SCAN_PAGE } from './state.js'
+import { DIGEST } from './listed.js'
+import { MARKS, scanAll, scanPages, SCAN_PAGE } from './state.js'
 import { assertIntact } from './working-set.js'
 
 /** Memory for sorting key hashes; a larger state is scanned in several passes. */
@@ -37,19 +40,24 @@ export async function buildDigest({ session, committer, clock, signal }: SealPor
     pages = []
     await committer.commitPages(hashEntries(ready), [])
   }
-  for (const collection of await session.collections()) {
-    if (collection === DIGEST || collection === MARKS) continue
+  const collections = (await session.collections()).filter((name) => name !== DIGEST && name !== MARKS)
+  for (const collection of new Set([...collections, ...committer.counted])) {
     const builder = new TrieBuilder(collection, (key, page) => pages.push({ collection: DIGEST, key, value: page }))
     const arena = new EntryArena(ARENA_BYTES)
-    do {
+    const stored = new KeySet(undefined)
+    for (let pass = 0; !arena.isComplete; pass++) {
       for await (const entries of scanPages(session, collection)) {
-        arena.add(hashKeys(entries.map(({ key }) => key)), assertIntact(entries))
+        const keyHashes = hashKeys(entries.map(({ key }) => key))
+        arena.add(keyHashes, assertIntact(entries))
+        if (pass === 0) stored.addHashes(keyHashes)
         await clock.sleep(0)
         if (signal.aborted) return false
       }
+      if (pass === 0) assertKeys(committer, collection, stored.value)
       for (const _ of arena.drain(builder)) await flush(PAGES_PER_COMMIT)
-    } while (!arena.isComplete)
-    roots.set(collection, builder.finish())
+    }
+    const root = builder.finish()
+    if (root.count > 0) roots.set(collection, root)
     await flush(PAGES_PER_COMMIT)
   }
   await flush(1)
@@ -58,6 +66,18 @@ export async function buildDigest({ session, committer, clock, signal }: SealPor
 }
 
 type Plain = { readonly collection: string; readonly key: string; readonly value: Value }
+
+/** vh covers a row's value, not its key, and a row that is gone has none: the count of keys finds both. */
+function assertKeys(committer: Committer, collection: string, stored: KeySum): void {
+  const written = committer.keysOf(collection)
+  if (!committer.counted.includes(collection) || (stored.count === written.count && stored.sum === written.sum)) return
+  throw new RehydrateError('STATE_CORRUPT', {
+    message: stored.count === written.count
+      ? `The stored keys of ${collection} are not the ones that were written.`
+      : `${collection} holds ${stored.count} keys, and ${written.count} were written.`,
+    collection, expected: written.count, actual: stored.count,
+  })
+}
 
 /** What a build that did not finish has left. */
 async function clearPages(session: StoreSession, committer: Committer): Promise<void> {

@@ -8,14 +8,13 @@ import type { Collection, Projection } from '../projection/define.js'
 import type { Checkpoint } from '../store/checkpoint.js'
 import type { Entry, StateStore, StoreSession } from '../store/contract.js'
 import type { Value } from '../value/canonical.js'
+import { assertListed } from './listed.js'
 import { assertIntact, checkedValue, decodedValue } from './working-set.js'
 
 /** Marks of the source: partition → Mark. */
 export const MARKS = '$marks'
 /** Where the merge of order 'time' stands: partition → MergePoint. */
 export const MERGE = '$merge'
-/** Pages of the hash tries. */
-export const DIGEST = '$digest'
 
 /** How many entries one scan asks for. */
 export const SCAN_PAGE = 1_000
@@ -63,7 +62,10 @@ export async function openState(
     root: checkpoint.manifest.root,
     async get(collection, key) {
       const [entry] = await session.load(collectionOf(collection).name, [key])
-      return entry === undefined ? undefined : valueOf(entry).value
+      if (entry !== undefined) return valueOf(entry).value
+      // Where the digest is kept, it knows whether the key is really absent.
+      if (checkpoint.collections !== null) await assertListed(session, collection, [key])
+      return undefined
     },
     async scan(collection, after, limit) {
       return (await session.scan(collectionOf(collection).name, after, limit)).map(valueOf)

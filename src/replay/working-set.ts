@@ -129,6 +129,7 @@ export class WorkingSet {
       for (const slot of slots) {
         slot.dirty = false
         slot.was = undefined
+        if (slot.value === undefined) slot.encodedBytes = 0
       }
     }
     this.#dirty = this.#collections.map(() => [])

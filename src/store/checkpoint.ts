@@ -1,3 +1,4 @@
+import type { KeySum } from '../digest/key-set.js'
 import type { Fingerprint } from '../projection/fingerprint.js'
 
 /** A stale writer gets FENCED: every commit is conditional on the newest (epoch, incarnation). */
@@ -53,6 +54,8 @@ export interface Checkpoint {
   readonly writer: Writer
   /** Roots per collection, `$` ones included; null while the digest is pending (an unsealed generation in bulk build). */
   readonly collections: Readonly<Record<string, CollectionRoot>> | null
+  /** While the digest is pending: the keys of each collection, so that a lost row is found when it is built. Null afterwards. */
+  readonly keys: Readonly<Record<string, KeySum>> | null
   /** When it was written, milliseconds since 1970; not part of the manifest. */
   readonly writtenAtMs: number
 }

@@ -5,10 +5,10 @@ import Database from 'better-sqlite3'
 import { afterAll, describe, expect, test } from 'vitest'
 import { memoryLog, type MemoryEvent } from '../../adapters/memory/index.js'
 import { sqlite } from '../../adapters/sqlite/index.js'
-import { defineReducer } from '../../src/index.js'
+import { defineReducer, openState, replay } from '../../src/index.js'
 import { hashValue } from '../../src/digest/hash.js'
 import { encode } from '../../src/value/canonical.js'
-import { failureOf, runIn, worldOf } from '../support/worlds.js'
+import { failureOf, runIn, tampered, worldOf } from '../support/worlds.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'lost-rows-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -66,4 +66,60 @@ describe('a row that is gone, or replaced whole, is STATE_CORRUPT before it is f
       db.prepare(`DELETE FROM ${table(collection)} WHERE key = (SELECT min(key) FROM ${table(collection)})`).run(), [next])
     expect(error).toMatchObject({ code: 'STATE_CORRUPT', details: { collection } })
   })
+})
+
+describe('before the first seal there is no digest, and the keys are counted', () => {
+  /** Stops a rebuild in its middle, changes the store, and goes on. */
+  async function afterStop(change: string): Promise<any> {
+    const path = join(folder, `${files++}.db`)
+    const partitions = { p: Array.from({ length: 200 }, (_, i) => add(0, i)) }
+    const cut = tampered(memoryLog({ partitions }), (batch) => {
+      if (batch.through > 150) throw new Error('the network went away')
+      return batch
+    })
+    const options = { projection: counts, store: sqlite({ path }), batch: { events: 20 }, checkpoint: { bytes: 1 } }
+    await failureOf(runIn(worldOf(1), { ...options, source: cut }))
+    const db = new Database(path)
+    const table = `entries_${String(db.prepare("SELECT id FROM collections WHERE name = 'counts'").pluck().get())}`
+    db.exec(change.replaceAll('TABLE', table))
+    db.close()
+    return await failureOf(runIn(worldOf(1), { ...options, store: sqlite({ path }), source: memoryLog({ partitions }) }))
+  }
+
+  test.each([
+    ['a lost row', "DELETE FROM TABLE WHERE key = '0-k7'"],
+    ['a damaged key', "UPDATE TABLE SET key = '0-j7' WHERE key = '0-k7'"],
+    ['every row', 'DELETE FROM TABLE'],
+    ['a row too many', "INSERT INTO TABLE SELECT '0-zzz', bytes, hash FROM TABLE WHERE key = '0-k7'"],
+  ])('%s is STATE_CORRUPT, not a seal', async (_name, change) => {
+    expect(await afterStop(change)).toMatchObject({ code: 'STATE_CORRUPT', details: { collection: 'counts' } })
+  })
+})
+
+test('a seal re-reads what was written since the one before it', async () => {
+  const path = join(folder, `${files++}.db`)
+  const source = memoryLog({ partitions: { p: Array.from({ length: 100 }, (_, i) => add(0, i)) } })
+  const store = sqlite({ path })
+  const run = replay({ source, projection: counts, store, until: 'follow', checkpoint: { seconds: 0.01 } })
+  run.done.catch(() => {})
+  for await (const event of run) if (event.kind === 'phase' && event.phase === 'following') break
+  source.append('p', { ...add(0, 5), id: 'new' })
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  const db = new Database(path)
+  const table = `entries_${String(db.prepare("SELECT id FROM collections WHERE name = 'counts'").pluck().get())}`
+  expect(db.prepare(`DELETE FROM ${table} WHERE key = '0-k5'`).run().changes).toBe(1)
+  db.close()
+  expect(await failureOf(run.seal())).toMatchObject({ code: 'STATE_CORRUPT', details: { key: '0-k5' } })
+})
+
+test('a key that is read is not called absent where the digest lists it', async () => {
+  const path = join(folder, `${files++}.db`)
+  await runIn(worldOf(1), { source: memoryLog({ partitions: { p: [add(0, 1), add(0, 2)] } }), projection: counts, store: sqlite({ path }) })
+  const db = new Database(path)
+  db.exec(`DELETE FROM entries_${String(db.prepare("SELECT id FROM collections WHERE name = 'counts'").pluck().get())} WHERE key = '0-k1'`)
+  db.close()
+  const state = await openState(sqlite({ path }), { projection: counts })
+  expect(await failureOf(state.get('counts', '0-k1'))).toMatchObject({ code: 'STATE_CORRUPT', details: { key: '0-k1' } })
+  expect(await state.get('counts', '0-never')).toBeUndefined()
+  await state.close()
 })

@@ -68,7 +68,7 @@ describe('one log, one projection, one state', () => {
         expectSame(await run)
         break
       }
-      expect((await failureOf(run)).message).toContain('the network went away')
+      expect(await failureOf(run)).toMatchObject({ code: 'UNEXPECTED', message: 'the network went away' })
       restarts++
     }
     expect(restarts).toBe(50)

@@ -344,4 +344,22 @@ describe('generations', () => {
     expect((await store.generations()).map(({ live }) => live)).toEqual([false, true])
     expect((await failureOf(store.switchTo(9, 2))).code).toBe('STORE_GENERATION')
   })
+
+  test('a rebuild that comes late does not take live back from a newer generation', async () => {
+    const store = memoryStore()
+    const source = log()
+    const breaking = tampered(log(), (batch) => { if (batch.through > 5) throw new Error('stopped'); return batch })
+    await failureOf(runIn(world(), { source: breaking, projection: sums(), store, batch: { events: 3 }, checkpoint: { bytes: 1 } }))
+    await runIn(world('sh1:two'), { source, projection: sums({ version: 2 }, 2), store })
+    expect(await runIn(world(), { source, projection: sums(), store })).toMatchObject({ generation: 1, live: false })
+    expect((await store.generations()).map(({ live, everSealed }) => [live, everSealed])).toEqual([[false, true], [true, true]])
+  })
+
+  test('after a switch back, replay goes on with the live one', async () => {
+    const { store, source } = await sealedStore()
+    await runIn(world(), { source, projection: sums(), store, restart: true })
+    await store.switchTo(1, 2)
+    source.append('p', add(10))
+    expect(await runIn(world(), { source, projection: sums(), store })).toMatchObject({ generation: 1, live: true })
+  })
 })

@@ -1,0 +1,36 @@
+import { hashKeys } from './batch.js'
+import { HASH_BYTES } from './hash.js'
+
+/** A set of keys: how many, and the XOR of their kh as 64 hexadecimal digits. */
+export interface KeySum {
+  readonly count: number
+  readonly sum: string
+}
+
+/**
+ * What vouches for the keys of a collection before its digest is built: cheap to keep while keys come and go, in any order. It
+ * finds faults, such as a lost row or a damaged key; against forgery there is the digest. (vh covers a row's value, not its key.)
+ */
+export class KeySet {
+  #count: number
+  readonly #sum: Uint8Array
+
+  constructor(from: KeySum | undefined) {
+    this.#count = from?.count ?? 0
+    this.#sum = from === undefined ? new Uint8Array(HASH_BYTES) : new Uint8Array(Buffer.from(from.sum, 'hex'))
+  }
+
+  get value(): KeySum { return { count: this.#count, sum: Buffer.from(this.#sum).toString('hex') } }
+
+  add(keys: readonly string[]): void { this.#change(hashKeys(keys), 1) }
+
+  remove(keys: readonly string[]): void { this.#change(hashKeys(keys), -1) }
+
+  /** Adds keys of which the kh are known: 32 bytes each. */
+  addHashes(hashes: Uint8Array): void { this.#change(hashes, 1) }
+
+  #change(hashes: Uint8Array, step: 1 | -1): void {
+    for (let i = 0; i < hashes.length; i++) this.#sum[i % HASH_BYTES]! ^= hashes[i]!
+    this.#count += (step * hashes.length) / HASH_BYTES
+  }
+}

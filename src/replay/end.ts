@@ -1,0 +1,66 @@
+import { RehydrateError } from '../errors.js'
+import { distance, formatPosition, offsetIn, reaches, type Position } from '../log/position.js'
+import type { AcceptedGap } from '../log/sequence.js'
+import type { Bounds, EventSource } from '../log/source.js'
+import type { Projection } from '../projection/define.js'
+import type { Accepted } from '../store/checkpoint.js'
+import { gapsOf } from './accept.js'
+import { cutBeforeTime, nearestMergePrefix } from './cut-search.js'
+import type { Settings } from './settings.js'
+
+/** Where a run ends, frozen at its start: inclusive, per partition. USAGE for an end the log or the state does not allow. */
+export async function frozenEnd(
+  source: EventSource, projection: Projection, settings: Settings, position: Position, bounds: ReadonlyMap<string, Bounds>,
+  kept: readonly Accepted[],
+): Promise<Position> {
+  const { until } = settings
+  const head = headOf(bounds)
+  if (until.kind !== 'time' && until.kind !== 'position') return head
+  const end = until.kind === 'time' ? await cutBeforeTime(source, bounds, until.timeMs, settings.limits) : until.position
+  assertWithin('--until', end, bounds, position)
+  if (!reaches(end, position)) {
+    throw new RehydrateError('USAGE', {
+      message: `--until ${formatPosition(end)} lies before ${formatPosition(position)}, which is applied already.`,
+      expected: `at or after ${formatPosition(position)}`, actual: formatPosition(end),
+      fix: 'A state never goes back. `rehydrate inspect KEY --at POSITION` shows how a key was then.',
+    })
+  }
+  if (until.kind === 'position' && projection.order === 'time' && distance(end, head) > 0) {
+    await assertMergePrefix(source, projection, settings, bounds, end, gapsOf(kept, settings.waivers.gaps))
+  }
+  return end
+}
+
+/** The end of the log: the last offset of every partition that holds a record. */
+export function headOf(bounds: ReadonlyMap<string, Bounds>): Position {
+  return new Map([...bounds].filter(([, { first, last }]) => last >= first).map(([partition, { last }]) => [partition, last]))
+}
+
+/** USAGE where `end` names what the log does not have. `option`: what the person wrote. */
+export function assertWithin(option: string, end: Position, bounds: ReadonlyMap<string, Bounds>, position: Position): void {
+  for (const [partition, offset] of end) {
+    const bound = bounds.get(partition)
+    if (offset === offsetIn(position, partition) || (bound !== undefined && offset >= bound.first && offset <= bound.last)) continue
+    const actual = `${partition}@${offset}`
+    throw new RehydrateError('USAGE', {
+      message: bound === undefined ? `${option} names the partition ${partition}, which the log does not have.`
+        : offset < bound.first ? `${option} names ${actual}, and the log begins at ${bound.first}.`
+        : `${option} names ${actual}, and the log ends at ${bound.last}.`,
+      partition, offset, expected: formatPosition(headOf(bounds)), actual,
+    })
+  }
+}
+
+/** Order 'time': a cut must be one that the merge goes through, or a later run would find events before it. */
+async function assertMergePrefix(
+  source: EventSource, projection: Projection, settings: Settings, bounds: ReadonlyMap<string, Bounds>, end: Position,
+  gaps: ReadonlyMap<string, readonly AcceptedGap[]>,
+): Promise<void> {
+  const nearest = await nearestMergePrefix(source, bounds, end, projection.futureMs, settings.limits, gaps)
+  if (reaches(nearest, end)) return
+  const prefix = formatPosition(nearest)
+  throw new RehydrateError('USAGE', {
+    message: `--until ${formatPosition(end)} is no prefix of the merge by time; the nearest before it is ${prefix || 'empty'}.`,
+    expected: prefix, actual: formatPosition(end), fix: `Use --until ${prefix}.`,
+  })
+}
