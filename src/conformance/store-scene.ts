@@ -107,7 +107,8 @@ export function makeCheckpoint(writer: Writer, at: number, sealed: boolean): Che
     scrubbedAt: null,
     control: null,
   }
-  return { manifest, manifestHash: makeManifestHash(manifest), writer, collections: { orders: { count: 1, root: part } }, keys: null, writtenAtMs: at }
+  const collections = { orders: { count: 1, root: part } }
+  return { manifest, manifestHash: makeManifestHash(manifest), writer, collections, keys: null, writtenAtMs: at }
 }
 
 /** Commits as the engine does; what the options leave out is empty, unsealed, not durable. */
