@@ -13,7 +13,7 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
 const JOB: Positional = { name: 'JOB', required: false }
 const JOB_FLAG: Flag = { name: 'job', value: 'JOB', summary: 'the job; may be left out where there is one' }
 const GENERATION: Flag = { name: 'generation', value: 'N', summary: 'another generation than the live one' }
-const JSONL: Flag = { name: 'jsonl', summary: 'what happens, as it happens: one JSON line each on stdout' }
+const JSONL: Flag = { name: 'jsonl', summary: 'one JSON line on stdout for each event, as it comes' }
 const RUN_FLAGS: readonly Flag[] = [
   { name: 'until', value: 'head|follow|TIME|POSITION', summary: 'where to end; default head' },
   { name: 'restart', summary: 'begin a new generation instead of going on' },

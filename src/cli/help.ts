@@ -87,7 +87,7 @@ function codeScreen(code: ErrorCode): string[] {
     `${code}  (exit ${exit === 130 ? '130 or 143' : exit})`,
     ...table([
       ['what', summary], ['safe', safe], ['fix', fix],
-      ['waive', acceptable ? `--accept ${code}=WHERE; it stands in the seal for good` : 'can not be accepted'],
+      ['waive', acceptable ? 'with the --accept flag above; it stands in the seal for good' : 'can not be accepted'],
     ]),
   ]
 }

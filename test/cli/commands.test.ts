@@ -247,7 +247,7 @@ test('help prints the table, a command and a code, for people and programs', asy
   expect(overview.stdout).toContain('replay      rebuild the state from the log')
   expect((await cli('/', [])).stdout).toBe(overview.stdout)
   expect((await cli('/', ['replay', '--help'])).stdout).toBe((await cli('/', ['help', 'replay'])).stdout)
-  expect((await cli('/', ['help', 'LOG_GAP'])).stdout).toContain('--accept LOG_GAP=WHERE')
+  expect((await cli('/', ['help', 'LOG_GAP'])).stdout).toContain('--accept LOG_GAP=PARTITION@FROM..TO')
   expect((await cli('/', ['help', '--json'])).json().commands.map(({ name }: any) => name)).toContain('digest')
   expect((await cli('/', ['help', 'LOG_GAB', '--json'])).json().error.message).toContain('Did you mean LOG_GAP?')
 })
