@@ -1,13 +1,13 @@
 import { RehydrateError } from '../errors.js'
+import { beforeFirst, headOf } from '../log/bounds.js'
 import { offsetIn, type Offset, type Position } from '../log/position.js'
 import type { Bounds, EventSource, ReadLimits } from '../log/source.js'
+import { DEFAULT_LIMITS } from './settings.js'
 import { timeTurns, type TurnOptions } from './turns.js'
-
-const LIMITS: ReadLimits = { events: 2_000, bytes: 1024 * 1024 }
 
 /** The cut of a log at a time: each partition up to before its first record at or after it. Reads the log; RECORDED_AT_MISSING. */
 export async function positionAt(source: EventSource, time: Date): Promise<Position> {
-  return await cutBeforeTime(source, await source.bounds({ following: true }), time.getTime(), LIMITS)
+  return await cutBeforeTime(source, await source.bounds({ following: true }), time.getTime(), DEFAULT_LIMITS)
 }
 
 /** Per partition, the prefix before its first record at or after `timeMs`. Reads the log; RECORDED_AT_MISSING. */
@@ -59,10 +59,9 @@ export async function nearestMergePrefix(
   gaps: TurnOptions['gaps'],
 ): Promise<Position> {
   const stop = new AbortController()
-  const head = new Map([...bounds].filter(([, { first, last }]) => last >= first).map(([partition, { last }]) => [partition, last]))
-  const from = new Map([...bounds].map(([partition, { first }]) => [partition, first - 1]))
   const options: TurnOptions = {
-    source, from, upTo: head, limits, marks: new Map(), gaps, signal: stop.signal, pick: () => 0, waiting: () => {},
+    source, from: beforeFirst(bounds), upTo: headOf(bounds), limits,
+    marks: new Map(), gaps, signal: stop.signal, pick: () => 0, waiting: () => {},
   }
   const prefix = new Map<string, Offset>()
   const turns = timeTurns(options, new Map(), futureMs)

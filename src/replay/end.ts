@@ -1,4 +1,5 @@
 import { RehydrateError } from '../errors.js'
+import { headOf } from '../log/bounds.js'
 import { distance, formatPosition, offsetIn, reaches, type Position } from '../log/position.js'
 import type { AcceptedGap } from '../log/sequence.js'
 import type { Bounds, EventSource } from '../log/source.js'
@@ -29,11 +30,6 @@ export async function frozenEnd(
     await assertMergePrefix(source, projection, settings, bounds, end, gapsOf(kept, settings.waivers.gaps))
   }
   return end
-}
-
-/** The end of the log: the last offset of every partition that holds a record. */
-export function headOf(bounds: ReadonlyMap<string, Bounds>): Position {
-  return new Map([...bounds].filter(([, { first, last }]) => last >= first).map(([partition, { last }]) => [partition, last]))
 }
 
 /** USAGE where `end` names what the log does not have. `option`: what the person wrote. */

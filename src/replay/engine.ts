@@ -1,4 +1,5 @@
 import { RehydrateError } from '../errors.js'
+import { beforeFirst, headOf } from '../log/bounds.js'
 import { formatPosition, samePosition, type Offset, type Position } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
 import type { Checkpoint } from '../store/checkpoint.js'
@@ -11,7 +12,6 @@ import { IDS, IdWindow } from './ids.js'
 import { OWNERS } from './owners.js'
 import { backfillOwners, dropOwners } from './owners-backfill.js'
 import { nextPhase, type PhaseChange } from './phase.js'
-import { headOf } from './end.js'
 import { checkIdentity, checkReach, settle, type Start } from './plan.js'
 import { ProgressMeter } from './progress.js'
 import { buildDigest, sampleStore } from './seal.js'
@@ -110,7 +110,7 @@ export class Engine {
     const workingSet = new WorkingSet(projection, store, {
       memoryBytes: settings.memoryBytes, owners, empty: checkpoint === null, digestKept: () => !committer.pending,
     })
-    const before = new Map([...start.bounds].map(([partition, { first }]): [string, number] => [partition, first - 1]))
+    const before = beforeFirst(start.bounds)
     const ports = {
       source, projection, store, world, settings, cut, workingSet, ids, committer, signal, owners, before, tell,
       meter: this.#meter, totals: this.#totals,

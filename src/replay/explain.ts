@@ -1,4 +1,5 @@
 import { RehydrateError } from '../errors.js'
+import { beforeFirst } from '../log/bounds.js'
 import type { Offset, Position } from '../log/position.js'
 import type { EventSource } from '../log/source.js'
 import { EventApplier, type PreparedEvent } from '../projection/apply.js'
@@ -9,9 +10,10 @@ import type { Accepted } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
 import { gapsOf } from './accept.js'
 import type { World } from './api.js'
-import { IdWindow } from './ids.js'
-import { ownerKey } from './owners.js'
 import { assertWithin } from './end.js'
+import { ownerKey } from './owners.js'
+import { Refold } from './refold.js'
+import { DEFAULT_LIMITS } from './settings.js'
 import { partitionTurns, timeTurns, type TurnOptions } from './turns.js'
 
 export interface ExplainOptions {
@@ -35,8 +37,6 @@ export interface ExplainedEvent {
   readonly value: Value | null
 }
 
-const LIMITS = { events: 2_000, bytes: 1024 * 1024 }
-
 /**
  * The events that made a key, in the order they apply, each with the value after it. The log is folded again, but only for this key
  * and the keys its events read and write with it. Errors of reading and folding as in a replay.
@@ -48,8 +48,7 @@ export async function* explainKey(options: ExplainOptions, world: World): AsyncG
   try {
     const bounds = await source.bounds({ following: true })
     assertWithin('The position', upTo, bounds, new Map())
-    const before = new Map([...bounds].map(([partition, { first }]): [string, Offset] => [partition, first - 1]))
-    const range = { from: before, end: upTo }
+    const range = { from: beforeFirst(bounds), end: upTo }
     const related = await relatedKeys(options, range, world)
     const applier = new EventApplier(projection)
     const wanted = ownerKey(options.collection, options.key)
@@ -105,8 +104,7 @@ async function* preparedEvents(
   options: ExplainOptions, range: Range, world: World, applier: EventApplier, slots: Map<string, Slot>,
 ): AsyncGenerator<PreparedEvent> {
   const { source, projection, accepted = [] } = options
-  const ids = new IdWindow(projection.idWindow, new Map())
-  const leftOut = new Set(accepted.map(({ partition, from }) => `${partition}@${from}`))
+  const refold = new Refold(projection, applier, accepted, world.purity)
   const slotOf = (collection: Collection, key: string): Slot => {
     const name = ownerKey(collection.name, key)
     let slot = slots.get(name)
@@ -115,25 +113,13 @@ async function* preparedEvents(
   }
   const stop = new AbortController()
   const turnOptions: TurnOptions = {
-    source, from: range.from, upTo: range.end, marks: new Map(), limits: LIMITS, signal: stop.signal,
+    source, from: range.from, upTo: range.end, marks: new Map(), limits: DEFAULT_LIMITS, signal: stop.signal,
     gaps: gapsOf(accepted), pick: () => 0, waiting: () => {},
   }
   const turns = projection.order === 'time' ? timeTurns(turnOptions, new Map(), projection.futureMs) : partitionTurns(turnOptions)
   try {
     for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
-      const ready: PreparedEvent[] = []
-      world.purity.enter()
-      try {
-        for (let i = turn.from; i < turn.to; i++) {
-          if (leftOut.has(`${turn.batch.partition}@${turn.batch.offsetAt(i)}`)) continue
-          if (projection.idWindow > 0 && ids.isRepeat(turn.batch.event(i))) continue
-          const prepared = applier.prepare(turn.batch, i, slotOf)
-          if (prepared !== null) ready.push(prepared)
-        }
-      } finally {
-        world.purity.leave()
-      }
-      yield* ready
+      yield* refold.prepare(turn.batch, turn.from, turn.to, slotOf)
     }
   } finally {
     stop.abort()

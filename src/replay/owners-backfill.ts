@@ -1,8 +1,8 @@
 import { RehydrateError } from '../errors.js'
 import { offsetIn } from '../log/position.js'
 import { EventApplier } from '../projection/apply.js'
-import { IdWindow } from './ids.js'
 import { claim, OWNERS } from './owners.js'
+import { Refold } from './refold.js'
 import type { SessionPorts } from './session.js'
 import { scanAll } from './state.js'
 
@@ -12,26 +12,13 @@ import { scanAll } from './state.js'
  */
 export async function backfillOwners(ports: SessionPorts): Promise<void> {
   const { source, projection, cut, before, settings, world, workingSet, committer, signal } = ports
-  const applier = new EventApplier(projection)
-  const seen = new IdWindow(projection.idWindow, new Map())
-  const leftOut = new Set(cut.accepted.map(({ partition, from }) => `${partition}@${from}`))
+  const refold = new Refold(projection, new EventApplier(projection), cut.accepted, world.purity)
   for (const [partition, upTo] of cut.position) {
     const range = { after: offsetIn(before, partition), upTo, mark: null }
     const missing = cut.accepted.find((accepted) => accepted.code === 'HISTORY_INCOMPLETE' && accepted.partition === partition)
     if (range.after > (missing?.to ?? -1)) throw gone(partition, range.after + 1)
     for await (const batch of source.read(partition, range, settings.limits, signal)) {
-      const touched = []
-      world.purity.enter()
-      try {
-        for (let i = 0; i < batch.length; i++) {
-          if (leftOut.has(`${partition}@${batch.offsetAt(i)}`)) continue
-          if (projection.idWindow > 0 && seen.isRepeat(batch.event(i))) continue
-          const prepared = applier.prepare(batch, i, workingSet.slotOf)
-          if (prepared !== null) touched.push(prepared)
-        }
-      } finally {
-        world.purity.leave()
-      }
+      const touched = refold.prepare(batch, 0, batch.length, workingSet.slotOf)
       await workingSet.load()
       for (const { slots, event } of touched) {
         for (const slot of slots) if (claim(slot, partition, event.offset)) workingSet.ownerChanged(slot)

@@ -26,6 +26,9 @@ export interface Settings {
 }
 
 const MIB = 1024 * 1024
+/** Of one batch, where nothing else is asked for. */
+export const DEFAULT_LIMITS: ReadLimits = { events: 2_000, bytes: MIB }
+
 const KNOWN = [
   'source', 'projection', 'store', 'until', 'restart', 'takeover', 'accept', 'switch', 'checkpoint', 'memoryBytes', 'batch', 'signal',
 ]
@@ -66,8 +69,8 @@ export function checkReplayOptions(options: ReplayOptions): Settings {
     checkpointMs: 1_000 * amount('checkpoint.seconds', options.checkpoint?.seconds, 30),
     memoryBytes: amount('memoryBytes', options.memoryBytes, 512 * MIB),
     limits: {
-      events: Math.ceil(amount('batch.events', options.batch?.events, 2_000)),
-      bytes: amount('batch.bytes', options.batch?.bytes, MIB),
+      events: Math.ceil(amount('batch.events', options.batch?.events, DEFAULT_LIMITS.events)),
+      bytes: amount('batch.bytes', options.batch?.bytes, DEFAULT_LIMITS.bytes),
     },
   }
 }

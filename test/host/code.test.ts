@@ -12,7 +12,7 @@ const FILES = {
     "import { join } from 'path'",
     "import sum from 'sum'",
     "export * from './totals.js'",
-    "import '../shared/setup'",
+    "import '../common/setup'",
     "const rules = require('./rules.json')",
     "const late = import('./late/index.mjs')",
   ].join('\n'),
@@ -20,7 +20,7 @@ const FILES = {
   'src/folder/index.ts': 'export const a = 1',
   'src/rules.json': '{"limit":1}',
   'src/late/index.mts': 'export {}',
-  'shared/setup.ts': "import '../src/orders.js'\nexport {}",
+  'common/setup.ts': "import '../src/orders.js'\nexport {}",
   'node_modules/sum/package.json': '{"name":"sum","version":"1.0.0"}',
   'src/unrelated.ts': 'export const u = 1',
 }
