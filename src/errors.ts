@@ -175,6 +175,12 @@ export const ERRORS = {
     safe: UNTOUCHED,
     fix: 'Raise its version, which opens a new generation. If the fold did not change: --accept PROJECTION_CHANGED=code.',
   },
+  COLUMN_UNKNOWN: {
+    exit: 8, acceptable: false,
+    summary: 'A field has no column to be kept in, or a table has a column that the mapping neither reads nor ignores.',
+    safe: UP_TO_CHECKPOINT,
+    fix: 'Declare the column, or a `rest` column for everything else; in a mapping, name it in `columns` or in `ignore`.',
+  },
   // 64: usage and configuration
   CONFIG_NOT_FOUND: {
     exit: 64, acceptable: false,
@@ -262,6 +268,48 @@ export const ERRORS = {
     safe: UP_TO_CHECKPOINT,
     fix: 'Remove the cause (disk space, permissions, limits) and run the same command again.',
   },
+  AGAINST_POSITION_UNKNOWN: {
+    exit: 2, acceptable: false,
+    summary: 'Nobody said up to which event the other side was built, so that equal or not would mean nothing.',
+    safe: UNTOUCHED,
+    fix: "Say where it stands: position: { at: 'orders/0@41' } in the configuration, or --against-at POSITION.",
+  },
+  POSITIONS_DIFFER: {
+    exit: 2, acceptable: false,
+    summary: 'The two sides stand at different positions of the log, so that equal or not would mean nothing.',
+    safe: UNTOUCHED,
+    fix: 'Let the one behind catch up. --wait folds our side forward in memory to where the other one stands.',
+  },
+  LOGS_DIFFER: {
+    exit: 2, acceptable: false,
+    summary: 'The two sides were built from logs that are not provably the same, so that their positions can not be compared.',
+    safe: UNTOUCHED,
+    fix: 'If you know that both logs hold the same events at the same offsets, say so with --against-at POSITION.',
+  },
+  DIGESTS_INCOMPARABLE: {
+    exit: 2, acceptable: false,
+    summary: 'The roots of the two sides are made by different rules (version, algorithm, codec or capacity).',
+    safe: UNTOUCHED,
+    fix: 'Compare with the same version of rehydrate on both sides.',
+  },
+  AGAINST_UNREACHABLE: {
+    exit: 2, acceptable: false,
+    summary: 'The other side could not be reached, or refused.',
+    safe: UNTOUCHED,
+    fix: 'Check the address, that `rehydrate serve --digest` runs there, and the token on both sides.',
+  },
+  AGAINST_INVALID: {
+    exit: 2, acceptable: false,
+    summary: 'What the other side says does not fit together: its parts do not give its own hashes.',
+    safe: UNTOUCHED,
+    fix: 'Scrub the other side where it lies (`rehydrate verify --scrub`), or rebuild it.',
+  },
+  LOG_COMPACTED: {
+    exit: 2, acceptable: false,
+    summary: 'The log is, or may have been, compacted: earlier events are gone, and so are the states they made.',
+    safe: UNTOUCHED,
+    fix: 'Ask at the end of the log, or of a log that is not compacted.',
+  },
   SOURCE_UNREACHABLE: {
     exit: 2, acceptable: false,
     summary: 'The log could not be reached.',
@@ -273,6 +321,20 @@ export const ERRORS = {
     summary: 'An error this tool does not know. It is likely a fault in rehydrate itself.',
     safe: UP_TO_CHECKPOINT,
     fix: 'Please report it with the message and the stack.',
+  },
+  // 1: differs, or refused
+  PROOF_INVALID: {
+    exit: 1, acceptable: false,
+    summary: 'A proof or a receipt does not show what it says.',
+    safe: UNTOUCHED,
+    fix: 'Ask whoever made it for another one; do not rely on this one.',
+  },
+  // 3: not yet
+  WAIT_DEADLINE: {
+    exit: 3, acceptable: false,
+    summary: 'The other side did not get where it was waited for in the time given.',
+    safe: UNTOUCHED,
+    fix: 'Look whether it still moves, or give it longer: --wait SECONDS.',
   },
   // 130/143: stopped
   RUN_STOPPED: {

@@ -1,5 +1,6 @@
 import type { RehydrateError } from '../errors.js'
 import type { Value } from '../value/canonical.js'
+import type { Columns } from '../value/columns.js'
 import type { Checkpoint, Writer } from './checkpoint.js'
 
 /**
@@ -46,6 +47,11 @@ export interface OpenWrite {
   readonly owner: string
   readonly nowMs: number
   readonly takeover: boolean
+  /**
+   * Collections that the projection keeps as tables with columns. A store that can, keeps them so; one that can't keeps bytes: the
+   * root is the same. STORE_GENERATION where the generation was begun with other columns.
+   */
+  readonly tables?: ReadonlyMap<string, Columns>
 }
 
 /** The version of what stores keep. A store that says a higher one is refused. */

@@ -1,0 +1,4 @@
+/** Placeholder until written: see the task. */
+export interface Columns {
+  readonly text: string
+}
