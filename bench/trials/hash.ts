@@ -42,17 +42,17 @@ function finish(arena: EntryArena, pages: Pages): TrieRoot {
 
 /** As the seal does it, a block of stored entries at a time. */
 function fromStored(keys: readonly string[], bytesOf: (i: number) => Uint8Array, pages: Pages): TrieRoot {
-  const arena = new EntryArena(Number.POSITIVE_INFINITY)
+  const arena = new EntryArena(Number.POSITIVE_INFINITY, true)
   for (let from = 0; from < keys.length; from += BLOCK) {
     const block = keys.slice(from, from + BLOCK)
-    arena.add(hashKeys(block), hashValues(block.map((_, i) => bytesOf(from + i))))
+    arena.add(hashKeys(block), hashValues(block.map((_, i) => bytesOf(from + i))), block)
   }
   return finish(arena, pages)
 }
 
 /** As a checkpoint encodes and hashes, and a seal builds. */
 function fromObjects(keys: readonly string[], values: readonly Value[], pages: Pages): TrieRoot {
-  const arena = new EntryArena(Number.POSITIVE_INFINITY)
+  const arena = new EntryArena(Number.POSITIVE_INFINITY, true)
   for (let from = 0; from < keys.length; from += BLOCK) {
     const block = keys.slice(from, from + BLOCK)
     const hashes = new Uint8Array(block.length * HASH_BYTES)
@@ -61,7 +61,7 @@ function fromObjects(keys: readonly string[], values: readonly Value[], pages: P
       hashes.set(hash, at)
       at += HASH_BYTES
     }
-    arena.add(hashKeys(block), hashes)
+    arena.add(hashKeys(block), hashes, block)
   }
   return finish(arena, pages)
 }
@@ -69,8 +69,8 @@ function fromObjects(keys: readonly string[], values: readonly Value[], pages: P
 /** Hashes the new values, loads the pages on their paths, makes the new ones. */
 async function update(entries: readonly { collection: string; key: string; value: Value }[], pages: Pages): Promise<TrieRoot> {
   const keyHashes = hashKeys(entries.map(({ key }) => key))
-  const changes = [...hashEntries(entries)].map(({ hash }, i) =>
-    ({ keyHash: keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), valueHash: hash }))
+  const changes = [...hashEntries(entries)].map(({ key, hash }, i) =>
+    ({ key, keyHash: keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), valueHash: hash }))
   return await updateTrie(COLLECTION, changes, async (wanted) => found(pages, wanted))
 }
 

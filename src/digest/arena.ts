@@ -1,23 +1,38 @@
 import { RehydrateError } from '../errors.js'
 import type { TrieBuilder } from './builder.js'
+import { type Entries, NO_ENTRIES } from './entries.js'
 import { HASH_BYTES } from './hash.js'
+import { KeyHeap } from './key-heap.js'
 import { compareHashes, prefixAt, sortedOrder } from './order.js'
-import { ENTRY_BYTES, GROUP_LEVELS } from './pages.js'
+import { ENTRY_BYTES, GROUP_LEVELS, GROUP_WIDTH } from './pages.js'
 
 const PREFIX_BITS = 32
 const PREFIXES = 2 ** PREFIX_BITS
 const FIRST_ENTRIES = 1024
 const HASH_WORDS = HASH_BYTES / 4
 const ENTRY_WORDS = ENTRY_BYTES / 4
-/** About how many entries `drain` hands on at once: they and their pages stay in the processor's cache. */
+/** About how many entries a run has at once: they and their pages stay in the processor's cache. */
 const RUN_ENTRIES = 4096
+const KEY_PLACE_BYTES = 4
+const NO_KEYS: readonly string[] = []
+
+/** All entries of this pass whose kh begin with the same bits; valid until the next one. */
+export interface Run {
+  /** Those bits, as nibbles. */
+  readonly path: string
+  /** May be none. */
+  readonly entries: Entries
+}
+
+/** What to throw where a kh came twice: ordinals of both among what the pass kept, and the key where keys are kept. */
+export type OnEqual = (later: number, earlier: number, key: string | null) => Error
 
 /**
  * Puts the entries of a store, which come in any order, into ascending order of kh within a fixed memory. Where not all fit, the
  * store is scanned again: each pass keeps the entries of one range of kh and hands them on in order.
  *
  *     do {
- *       for (block of the whole store) arena.add(keyHashes, valueHashes)
+ *       for (block of the whole store) arena.add(keyHashes, valueHashes, keys)
  *       for (const _ of arena.drain(builder)) write the pages there are
  *     } while (!arena.isComplete)
  */
@@ -27,6 +42,10 @@ export class EntryArena {
   #words = new Int32Array(this.#entries.buffer)
   /** Where runs are put together. */
   #run = new Int32Array(0)
+  readonly #keys: KeyHeap | null
+  /** Where the key of each entry begins. */
+  #keyAt = new Uint32Array(0)
+  readonly #runKeys = new KeyHeap()
   readonly #limit: number
   #count = 0
   /** This pass keeps entries whose first 32 bits lie in [from, to). */
@@ -34,11 +53,14 @@ export class EntryArena {
   #to = PREFIXES
 
   /**
-   * `bytes`: memory for entries, 64 bytes each; taken as it is needed. While it grows it takes half as much again, and sorting
-   * takes about 12 bytes per entry on top.
+   * `bytes`: memory for entries, 64 bytes each, and with `keepsKeys` 6 bytes and the UTF-8 of the key on top; taken as it is
+   * needed. While it grows it takes half as much again, and sorting takes about 12 bytes per entry on top. Keys are kept where
+   * pages are wanted: a root needs none.
    */
-  constructor(bytes: number) {
-    this.#limit = Math.max(2, Math.floor(bytes / ENTRY_BYTES))
+  constructor(bytes: number, keepsKeys = false) {
+    this.#limit = Math.max(2, Math.floor(bytes / ENTRY_BYTES)) * ENTRY_BYTES
+    this.#keys = keepsKeys ? new KeyHeap() : null
+    if (keepsKeys) this.#keyAt = new Uint32Array(FIRST_ENTRIES)
   }
 
   /** True after the `drain` of the last range. */
@@ -46,13 +68,19 @@ export class EntryArena {
     return this.#from === PREFIXES
   }
 
-  /** Keeps those entries that are of this pass. Both hold one hash of 32 bytes per entry, and begin at a multiple of 4 bytes. */
-  add(keyHashes: Uint8Array, valueHashes: Uint8Array): void {
+  /**
+   * Keeps those entries that are of this pass. Both hold one hash of 32 bytes per entry, and begin at a multiple of 4 bytes.
+   * `keys`: where they are kept.
+   */
+  add(keyHashes: Uint8Array, valueHashes: Uint8Array, keys: readonly string[] = NO_KEYS): void {
     const keyWords = wordsOf(keyHashes)
     const valueWords = wordsOf(valueHashes)
+    const heap = this.#keys
+    if (heap !== null && keys.length * HASH_WORDS !== keyWords.length) throw unexpected('Entries came without their keys.')
     for (let i = 0; i < keyWords.length; i += HASH_WORDS) {
       const prefix = prefixAt(keyHashes, i * 4)
       if (prefix < this.#from || prefix >= this.#to || !this.#hasRoomFor(prefix)) continue
+      if (heap !== null) this.#keyAt[this.#count] = heap.add(keys[i / HASH_WORDS]!)
       const words = this.#words
       const at = this.#count++ * ENTRY_WORDS
       for (let word = 0; word < HASH_WORDS; word++) {
@@ -62,41 +90,54 @@ export class EntryArena {
     }
   }
 
-  /**
-   * Hands what this pass has kept to the builder in ascending order of kh, some thousands at each step, and goes on to the next
-   * range after the last. Where a kh came twice, throws `onEqual` of the ordinals, among what this pass kept, of the later and the
-   * earlier one.
-   */
-  *drain(
-    builder: TrieBuilder, onEqual: (later: number, earlier: number) => Error = sameKeyTwice,
-  ): Generator<void, void, undefined> {
-    const order = sortedOrder(this.#entries, this.#count)
-    const depth = this.#runDepth()
-    const width = 2 ** (PREFIX_BITS - depth)
-    for (let from = 0; from < order.length;) {
-      const end = Math.floor(this.#prefixOf(order[from]!) / width + 1) * width
-      const to = this.#firstFrom(order, from, end)
-      const run = this.#gather(order, from, to)
-      for (let i = from + 1, at = ENTRY_BYTES; i < to; i++, at += ENTRY_BYTES) {
-        if (compareHashes(run, at - ENTRY_BYTES, run, at) === 0) throw onEqual(order[i]!, order[i - 1]!)
-      }
-      builder.add(run, depth)
-      from = to
+  /** Hands the runs of this pass to the builder, one at each step. */
+  *drain(builder: TrieBuilder, onEqual: OnEqual = sameKeyTwice): Generator<void, void, undefined> {
+    for (const { path, entries } of this.runs(onEqual)) {
+      if (entries.count === 0) continue
+      builder.add(entries, path.length * GROUP_LEVELS)
       yield
     }
+  }
+
+  /**
+   * What this pass has kept, in ascending order of kh: a run for each beginning of so many nibbles that a run has some thousands
+   * of entries, also where it has none. Goes on to the next range after the last.
+   */
+  *runs(onEqual: OnEqual = sameKeyTwice): Generator<Run, void, undefined> {
+    const order = sortedOrder(this.#entries, this.#count)
+    const nibbles = this.#runDepth() / GROUP_LEVELS
+    const width = PREFIXES / GROUP_WIDTH ** nibbles
+    for (let prefix = this.#from, from = 0; prefix < this.#to; prefix += width) {
+      const to = this.#firstFrom(order, from, prefix + width)
+      const entries = this.#gather(order, from, to)
+      for (let i = from + 1, at = ENTRY_BYTES; i < to; i++, at += ENTRY_BYTES) {
+        if (compareHashes(entries.hashes, at - ENTRY_BYTES, entries.hashes, at) !== 0) continue
+        const later = order[i]!
+        throw onEqual(later, order[i - 1]!, this.#keys?.textAt(this.#keyAt[later]!) ?? null)
+      }
+      yield { path: pathOf(prefix, nibbles), entries }
+      from = to
+    }
     this.#count = 0
+    this.#keys?.clear()
     this.#from = this.#to
     this.#to = PREFIXES
   }
 
   /** False where the pass had to be narrowed so far that the prefix is no more of it. */
   #hasRoomFor(prefix: number): boolean {
-    if (this.#count * ENTRY_BYTES === this.#entries.length && this.#count < this.#limit) this.#grow()
-    while (this.#count === this.#limit) {
+    while (this.#usedBytes() >= this.#limit) {
       this.#narrow()
       if (prefix >= this.#to) return false
     }
+    if (this.#count * ENTRY_BYTES === this.#entries.length) this.#grow()
     return true
+  }
+
+  /** A key may reach beyond the limit: its length shows when it is written. Two entries always have room. */
+  #usedBytes(): number {
+    if (this.#keys === null) return this.#count * ENTRY_BYTES
+    return this.#count < 2 ? 0 : this.#count * (ENTRY_BYTES + KEY_PLACE_BYTES) + this.#keys.length
   }
 
   #grow(): void {
@@ -104,21 +145,33 @@ export class EntryArena {
     larger.set(this.#entries)
     this.#entries = larger
     this.#words = wordsOf(larger)
+    if (this.#keys === null) return
+    const places = new Uint32Array(this.#keyAt.length * 2)
+    places.set(this.#keyAt)
+    this.#keyAt = places
   }
 
   /** Halves the range, to a power of two, and drops what lies above. */
   #narrow(): void {
     const size = this.#to - this.#from
     if (size === 1) {
-      throw new RehydrateError('UNEXPECTED', { message: 'More key hashes begin with the same 32 bits than memory was given for.' })
+      throw unexpected('More key hashes begin with the same 32 bits than memory was given for.')
     }
     this.#to = this.#from + 2 ** (Math.ceil(Math.log2(size)) - 1)
+    const heap = this.#keys
     let kept = 0
+    let keysEnd = 0
     for (let i = 0; i < this.#count; i++) {
       if (this.#prefixOf(i) >= this.#to) continue
       if (kept !== i) this.#words.copyWithin(kept * ENTRY_WORDS, i * ENTRY_WORDS, (i + 1) * ENTRY_WORDS)
+      if (heap !== null) {
+        const from = this.#keyAt[i]!
+        this.#keyAt[kept] = keysEnd
+        keysEnd = heap.move(from, keysEnd)
+      }
       kept++
     }
+    heap?.cut(keysEnd)
     this.#count = kept
   }
 
@@ -136,9 +189,9 @@ export class EntryArena {
     return prefixAt(this.#entries, index * ENTRY_BYTES)
   }
 
-  /** The first place in `order`, behind `from`, of an entry whose prefix is `end` or above. */
+  /** The first place in `order`, from `from` on, of an entry whose prefix is `end` or above. */
   #firstFrom(order: Uint32Array, from: number, end: number): number {
-    let low = from + 1
+    let low = from
     let high = order.length
     while (low < high) {
       const middle = (low + high) >>> 1
@@ -149,7 +202,7 @@ export class EntryArena {
   }
 
   /** The entries at these places, one behind the other; valid until the next call. */
-  #gather(order: Uint32Array, from: number, to: number): Uint8Array {
+  #gather(order: Uint32Array, from: number, to: number): Entries {
     const length = (to - from) * ENTRY_WORDS
     if (this.#run.length < length) this.#run = new Int32Array(length)
     const words = this.#words
@@ -158,7 +211,17 @@ export class EntryArena {
       const source = order[i]! * ENTRY_WORDS
       for (let word = 0; word < ENTRY_WORDS; word++) run[target + word] = words[source + word]!
     }
-    return new Uint8Array(run.buffer, 0, length * 4)
+    const hashes = new Uint8Array(run.buffer, 0, length * 4)
+    return { count: to - from, hashes, ...this.#gatherKeys(order, from, to) }
+  }
+
+  #gatherKeys(order: Uint32Array, from: number, to: number): Pick<Entries, 'keys' | 'starts'> {
+    const heap = this.#keys
+    if (heap === null) return { keys: NO_ENTRIES.keys, starts: [] }
+    const target = this.#runKeys
+    target.clear()
+    const starts = target.copyAll(heap, this.#keyAt, order, from, to)
+    return { keys: target.bytes.subarray(0, target.length), starts }
   }
 }
 
@@ -167,5 +230,14 @@ function wordsOf(bytes: Uint8Array): Int32Array<ArrayBuffer> {
 }
 
 function sameKeyTwice(): Error {
-  return new RehydrateError('UNEXPECTED', { message: 'A key came twice in one collection.' })
+  return unexpected('A key came twice in one collection.')
+}
+
+/** The first nibbles of a prefix of 32 bits. */
+function pathOf(prefix: number, nibbles: number): string {
+  return prefix.toString(16).padStart(PREFIX_BITS / GROUP_LEVELS, '0').slice(0, nibbles)
+}
+
+function unexpected(message: string): RehydrateError {
+  return new RehydrateError('UNEXPECTED', { message })
 }

@@ -1,8 +1,8 @@
 import { RehydrateError } from '../errors.js'
+import { type Entries, copyOfEntries } from './entries.js'
 import { compareHashes } from './order.js'
 import { type EmitPage, type Part, PageWriter } from './page-writer.js'
 import { type TrieRoot, ENTRY_BYTES, GROUP_LEVELS, NIBBLES, nibbleAt } from './pages.js'
-
 
 /** The part of the trie under a path. */
 interface Subtree {
@@ -20,19 +20,23 @@ export class TrieBuilder {
   /** The last kh there was. */
   #last: Uint8Array | null = null
 
-  constructor(collection: string, emit: EmitPage) {
+  /** `emit` null: only the root is wanted, and entries need no keys. */
+  constructor(collection: string, emit: EmitPage | null) {
     this.#writer = new PageWriter(collection, emit)
   }
 
   /**
-   * Adds all entries (kh ‖ vh, 64 bytes each) of the collection whose kh begin with the same `depth` bits, a multiple of four. The
-   * memory may be used again. UNEXPECTED where kh do not ascend strictly, in it and from run to run, or are not all of one beginning.
+   * Adds all entries of the collection whose kh begin with the same `depth` bits, a multiple of four; returns the node over them.
+   * The memory may be used again. UNEXPECTED where kh do not ascend strictly, in it and from run to run, or are not all of one
+   * beginning.
    */
-  add(run: Uint8Array, depth = 0): void {
-    if (run.length === 0) return
-    const path = this.#checkedPath(run, depth / GROUP_LEVELS)
-    const part = this.#writer.build(path, run)
-    this.#subtrees.push({ path, part: part.entries === null ? part : this.#writer.build(path, new Uint8Array(run)) })
+  add(run: Entries, depth = 0): Part {
+    if (run.count === 0) return this.#writer.build('', run)
+    const path = this.#checkedPath(run.hashes, depth / GROUP_LEVELS)
+    const node = this.#writer.build(path, run)
+    const part = node.entries === null ? node : this.#writer.build(path, copyOfEntries(run))
+    this.#subtrees.push({ path, part })
+    return part
   }
 
   /** Emits what is left, the root last. */

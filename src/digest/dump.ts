@@ -41,7 +41,15 @@ export async function digestOfLines(lines: AsyncIterable<string> | Iterable<stri
   return { root: stateRoot(digests), collections: digests }
 }
 
-function readLine(text: string, line: number): { collection: string; key: string; value: Value } {
+export interface DumpLine {
+  /** DEFAULT_COLLECTION where the line names none. */
+  readonly collection: string
+  readonly key: string
+  readonly value: Value
+}
+
+/** One line of NDJSON; `line` is its number from 1, for the errors of `digestOfLines`. */
+export function readLine(text: string, line: number): DumpLine {
   let parsed: unknown
   try {
     parsed = parseJson(text, { int64: 'wide', where: { line } })
@@ -89,7 +97,7 @@ class Collected {
 
   digest(): { count: number; root: Uint8Array } {
     this.#hashBlock()
-    const builder = new TrieBuilder(this.#name, () => {})
+    const builder = new TrieBuilder(this.#name, null)
     const steps = this.#arena.drain(builder, (later, earlier) =>
       lineInvalid(this.#lines[later]!, `repeats the key of line ${this.#lines[earlier]!}, in collection ${this.#name}`))
     while (steps.next().done !== true);

@@ -1,7 +1,8 @@
 import { RehydrateError } from '../errors.js'
+import { type Entries, joinEntries, pageOfEntries } from './entries.js'
 import { BUCKET_CAPACITY, EMPTY_TRIE_HASH, HASH_BYTES, TAG, hashInto } from './hash.js'
 import {
-  type Item, type TrieRoot, ENTRY_BYTES, GROUP_LEVELS, GROUP_WIDTH, MAX_GROUP_BYTES, NIBBLES,
+  type Item, type TrieRoot, ENTRY_BYTES, GROUP_LEVELS, GROUP_WIDTH, MAX_GROUP_BYTES, NIBBLES, ROOT_HEAD_BYTES,
   bucketKey, copyOfPage, groupKey, nibbleAt, writeItem, writeRoot,
 } from './pages.js'
 
@@ -10,8 +11,8 @@ export type EmitPage = (key: string, page: Uint8Array) => void
 
 /** What a group is made of: a node whose pages are known, or entries whose pages are to be written. */
 export interface Part extends Item {
-  /** kh ‖ vh each, ascending; of any number. Null: T and the pages below it are known. */
-  readonly entries: Uint8Array | null
+  /** Of any number. Null: T and the pages below it are known. */
+  readonly entries: Entries | null
 }
 
 /**
@@ -20,7 +21,7 @@ export interface Part extends Item {
  */
 export class PageWriter {
   readonly #collection: string
-  readonly #emit: EmitPage
+  readonly #emit: EmitPage | null
   /** By depth: 01 ‖ T left ‖ T right of the node that is being computed there. */
   readonly #nodes: Uint8Array[] = []
   /** By entries: 03 and room for so many, in one memory. */
@@ -29,7 +30,8 @@ export class PageWriter {
   readonly #pages: Uint8Array[] = []
   readonly #pageLengths: number[] = []
 
-  constructor(collection: string, emit: EmitPage) {
+  /** `emit` null: no pages are made, and entries need no keys. */
+  constructor(collection: string, emit: EmitPage | null) {
     this.#collection = collection
     this.#emit = emit
     const bucket = new Uint8Array(1 + BUCKET_CAPACITY * ENTRY_BYTES)
@@ -38,8 +40,8 @@ export class PageWriter {
   }
 
   /** The node under `path` over all entries there, and its pages: none yet for 16 or fewer, which may join their neighbours. */
-  build(path: string, entries: Uint8Array): Part {
-    const count = entries.length / ENTRY_BYTES
+  build(path: string, entries: Entries): Part {
+    const { count } = entries
     if (count <= BUCKET_CAPACITY) return smallPart(path, entries)
     const hashes = new Uint8Array(HASH_BYTES)
     this.#open(path)
@@ -65,23 +67,23 @@ export class PageWriter {
     if (root.entries === null) return { count: root.count, trieHash: root.hashes }
     if (root.count === 0) return { count: 0, trieHash: EMPTY_TRIE_HASH }
     const trieHash = new Uint8Array(HASH_BYTES)
-    this.#hashBucket(root.entries, 0, root.count, trieHash, 0)
+    this.#hashBucket(root.entries.hashes, 0, root.count, trieHash, 0)
     const result = { count: root.count, trieHash }
-    this.#emit(groupKey(this.#collection, ''), writeRoot(result, root.entries))
+    this.#emit?.(groupKey(this.#collection, ''), writeRoot(pageOfEntries(root.entries, 0, root.count, ROOT_HEAD_BYTES), result))
     return result
   }
 
   /** Writes T of an inner node at `depth` over the entries [from, to) to out[at]. */
-  #fork(entries: Uint8Array, from: number, to: number, depth: number, path: string, out: Uint8Array, at: number): void {
+  #fork(entries: Entries, from: number, to: number, depth: number, path: string, out: Uint8Array, at: number): void {
     const node = this.#nodeAt(depth)
-    const middle = firstWithBit(entries, from, to, depth)
+    const middle = firstWithBit(entries.hashes, from, to, depth)
     this.#node(entries, from, middle, depth + 1, path, node, 1)
     this.#node(entries, middle, to, depth + 1, path, node, 1 + HASH_BYTES)
     hashInto(out, at, node)
   }
 
   /** Likewise of any node below the group at `path`, and lists it there where it is a bucket or a group. */
-  #node(entries: Uint8Array, from: number, to: number, depth: number, path: string, out: Uint8Array, at: number): void {
+  #node(entries: Entries, from: number, to: number, depth: number, path: string, out: Uint8Array, at: number): void {
     const count = to - from
     const levels = depth - path.length * GROUP_LEVELS
     if (count <= BUCKET_CAPACITY) {
@@ -89,7 +91,7 @@ export class PageWriter {
     } else if (levels < GROUP_LEVELS) {
       this.#fork(entries, from, to, depth, path, out, at)
     } else {
-      const below = path + NIBBLES[nibbleAt(entries, from * ENTRY_BYTES, path.length)]!
+      const below = path + NIBBLES[nibbleAt(entries.hashes, from * ENTRY_BYTES, path.length)]!
       this.#open(below)
       this.#fork(entries, from, to, depth, below, out, at)
       this.#close(below, count, out, at)
@@ -123,43 +125,48 @@ export class PageWriter {
       }
     } else if (isSmall(parts, from, to)) {
       const entries = gather(parts, from, to)
-      this.#bucket(entries, 0, entries.length / ENTRY_BYTES, levels, path, out, at)
+      this.#bucket(entries, 0, entries.count, levels, path, out, at)
     } else {
       this.#forkParts(parts, from, to, levels, start, path, out, at)
     }
   }
 
-  #bucket(entries: Uint8Array, from: number, to: number, levels: number, path: string, out: Uint8Array, at: number): void {
+  #bucket(entries: Entries, from: number, to: number, levels: number, path: string, out: Uint8Array, at: number): void {
     if (from === to) {
       out.set(EMPTY_TRIE_HASH, at)
     } else {
-      this.#hashBucket(entries, from, to, out, at)
-      const start = nibbleAt(entries, from * ENTRY_BYTES, path.length)
-      const page = copyOfPage(entries.subarray(from * ENTRY_BYTES, to * ENTRY_BYTES))
-      this.#emit(bucketKey(this.#collection, path, levels, start), page)
+      this.#hashBucket(entries.hashes, from, to, out, at)
+      if (this.#emit !== null) {
+        const start = nibbleAt(entries.hashes, from * ENTRY_BYTES, path.length)
+        this.#emit(bucketKey(this.#collection, path, levels, start), pageOfEntries(entries, from, to))
+      }
     }
     this.#list(path, false, levels, to - from, out, at)
   }
 
-  #hashBucket(entries: Uint8Array, from: number, to: number, out: Uint8Array, at: number): void {
+  #hashBucket(hashes: Uint8Array, from: number, to: number, out: Uint8Array, at: number): void {
     const message = this.#buckets[to - from]!
-    message.set(entries.subarray(from * ENTRY_BYTES, to * ENTRY_BYTES), 1)
+    message.set(hashes.subarray(from * ENTRY_BYTES, to * ENTRY_BYTES), 1)
     hashInto(out, at, message)
   }
 
   #open(path: string): void {
+    if (this.#emit === null) return
     this.#pages[path.length] ??= new Uint8Array(MAX_GROUP_BYTES)
     this.#pageLengths[path.length] = 0
   }
 
   #list(path: string, isGroup: boolean, levels: number, count: number, hashes: Uint8Array, at: number): void {
+    if (this.#emit === null) return
     const index = path.length
     this.#pageLengths[index] = writeItem(this.#pages[index]!, this.#pageLengths[index]!, isGroup, levels, count, hashes, at)
   }
 
   #close(path: string, count: number, hashes: Uint8Array, at = 0): void {
+    if (this.#emit === null) return
     const body = this.#pages[path.length]!.subarray(0, this.#pageLengths[path.length])
-    const page = path === '' ? writeRoot({ count, trieHash: hashes.subarray(at, at + HASH_BYTES) }, body) : copyOfPage(body)
+    const page = copyOfPage(body, path === '' ? ROOT_HEAD_BYTES : 0)
+    if (path === '') writeRoot(page, { count, trieHash: hashes.subarray(at, at + HASH_BYTES) })
     this.#emit(groupKey(this.#collection, path), page)
   }
 
@@ -173,9 +180,9 @@ export class PageWriter {
   }
 }
 
-function smallPart(path: string, entries: Uint8Array): Part {
-  const count = entries.length / ENTRY_BYTES
-  return { isGroup: false, levels: GROUP_LEVELS, start: lastNibble(path), count, hashes: entries, hashAt: 0, entries }
+function smallPart(path: string, entries: Entries): Part {
+  const { count, hashes } = entries
+  return { isGroup: false, levels: GROUP_LEVELS, start: lastNibble(path), count, hashes, hashAt: 0, entries }
 }
 
 function groupPart(path: string, count: number, hashes: Uint8Array): Part {
@@ -205,29 +212,26 @@ export function firstFrom(parts: readonly Item[], from: number, to: number, star
   return i
 }
 
-function gather(parts: readonly Part[], from: number, to: number): Uint8Array {
-  let count = 0
-  for (let i = from; i < to; i++) count += parts[i]!.count
-  const gathered = new Uint8Array(count * ENTRY_BYTES)
-  for (let i = from, at = 0; i < to; i++) {
-    const { entries, count: own } = parts[i]!
-    if (own === 0) continue
+function gather(parts: readonly Part[], from: number, to: number): Entries {
+  const lists: Entries[] = []
+  for (let i = from; i < to; i++) {
+    const { entries, count } = parts[i]!
+    if (count === 0) continue
     if (entries === null) throw new RehydrateError('UNEXPECTED', { message: 'A bucket grew into a neighbour that was not loaded.' })
-    gathered.set(entries, at)
-    at += entries.length
+    lists.push(entries)
   }
-  return gathered
+  return joinEntries(lists)
 }
 
 /** The first of the entries [from, to), which are in order and equal up to `depth`, whose bit there is 1. */
-function firstWithBit(entries: Uint8Array, from: number, to: number, depth: number): number {
+function firstWithBit(hashes: Uint8Array, from: number, to: number, depth: number): number {
   const byte = depth >>> 3
   const mask = 0x80 >>> (depth & 7)
   let low = from
   let high = to
   while (low < high) {
     const middle = (low + high) >>> 1
-    if ((entries[middle * ENTRY_BYTES + byte]! & mask) === 0) low = middle + 1
+    if ((hashes[middle * ENTRY_BYTES + byte]! & mask) === 0) low = middle + 1
     else high = middle
   }
   return low

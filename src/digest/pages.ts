@@ -4,7 +4,8 @@ import { BUCKET_CAPACITY, HASH_BYTES } from './hash.js'
 /**
  * How the trie of rule 3 lies in the store's collection `$digest`. All of it is a function of the state:
  *
- * - A node of at most 16 entries is a bucket. Its page is those entries: kh ‖ vh, 64 bytes each, ascending.
+ * - A node of at most 16 entries is a bucket. Its page is those entries, kh ‖ vh, 64 bytes each, ascending; behind them their keys
+ *   in the same order, each as 2 bytes of length and its UTF-8, so that an entry that differs has a name.
  * - A node of more is inner. Inner nodes at depths 0, 4, 8 … are groups: a group's page lists, from left to right, the nodes
  *   where its four levels end, each as 1 byte (128 for a group, plus its depth below this one, 1 to 4), 6 bytes of count
  *   and 32 bytes of T. What lies between is computed from them.
@@ -21,8 +22,10 @@ export const GROUP_WIDTH = 16
 const ITEM_BYTES = 1 + 6 + HASH_BYTES
 export const MAX_GROUP_BYTES = GROUP_WIDTH * ITEM_BYTES
 const ITEM_HASH_AT = 7
-const ROOT_HEAD_BYTES = 1 + 8 + HASH_BYTES
-const PAGE_VERSION = 1
+export const ROOT_HEAD_BYTES = 1 + 8 + HASH_BYTES
+const PAGE_VERSION = 2
+/** Its buckets did not name their keys. */
+const EARLIER_VERSION = 1
 const GROUP_FLAG = 0x80
 
 export interface TrieRoot {
@@ -60,9 +63,10 @@ export function pageMemory(length: number): Uint8Array {
   return memory
 }
 
-export function copyOfPage(bytes: Uint8Array): Uint8Array {
-  const copy = pageMemory(bytes.length)
-  copy.set(bytes)
+/** A copy behind `head` bytes that are left free. */
+export function copyOfPage(bytes: Uint8Array, head = 0): Uint8Array {
+  const copy = pageMemory(head + bytes.length)
+  copy.set(bytes, head)
   return copy
 }
 
@@ -97,37 +101,36 @@ export function writeItem(
   return at + ITEM_BYTES
 }
 
-/** Makes one thing of each item. STATE_CORRUPT where the items do not fill the four levels exactly. */
+/** Makes one thing of each item; null where they do not fill the four levels exactly. */
 export function readGroup<T>(
   page: Uint8Array, make: (isGroup: boolean, levels: number, start: number, count: number, hashAt: number) => T,
-): T[] {
+): T[] | null {
   const made: T[] = []
   let start = 0
   for (let at = 0; at + ITEM_BYTES <= page.length; at += ITEM_BYTES) {
     const levels = page[at]! & ~GROUP_FLAG
     const isGroup = (page[at]! & GROUP_FLAG) !== 0
-    if (levels < 1 || levels > GROUP_LEVELS || (isGroup && levels !== GROUP_LEVELS) || start >= GROUP_WIDTH) throw corruptPage()
+    if (levels < 1 || levels > GROUP_LEVELS || (isGroup && levels !== GROUP_LEVELS) || start >= GROUP_WIDTH) return null
     const count = readCount(page, at + 1)
-    if (isGroup !== count > BUCKET_CAPACITY) throw corruptPage()
+    if (isGroup !== count > BUCKET_CAPACITY) return null
     made.push(make(isGroup, levels, start, count, at + ITEM_HASH_AT))
     start += GROUP_WIDTH >>> levels
   }
-  if (start !== GROUP_WIDTH || page.length % ITEM_BYTES !== 0) throw corruptPage()
-  return made
+  return start === GROUP_WIDTH && page.length % ITEM_BYTES === 0 ? made : null
 }
 
-export function writeRoot(root: TrieRoot, body: Uint8Array): Uint8Array {
-  const page = pageMemory(ROOT_HEAD_BYTES + body.length)
+/** Fills in the head of the root's page. */
+export function writeRoot(page: Uint8Array, root: TrieRoot): Uint8Array {
   page[0] = PAGE_VERSION
   writeCount(page, 3, root.count)
   page.set(root.trieHash, 9)
-  page.set(body, ROOT_HEAD_BYTES)
   return page
 }
 
-/** Count and T of a collection, from the page under the key of its root. STATE_CORRUPT where it is none. */
+/** Count and T of a collection, from the page under the key of its root. STATE_CORRUPT where it is none, or of another version. */
 export function readRoot(page: Uint8Array): TrieRoot {
-  if (page.length < ROOT_HEAD_BYTES || page[0] !== PAGE_VERSION) throw corruptPage()
+  if (page[0] === EARLIER_VERSION) throw earlierPage()
+  if (page.length < ROOT_HEAD_BYTES || page[0] !== PAGE_VERSION || page[1] !== 0 || page[2] !== 0) throw corruptPage()
   return { count: readCount(page, 3), trieHash: new Uint8Array(page.subarray(9, ROOT_HEAD_BYTES)) }
 }
 
@@ -157,5 +160,15 @@ export function corruptPage(key?: string): RehydrateError {
     message: 'A page of the digest is missing or is not what its key says.',
     collection: '$digest',
     key,
+  })
+}
+
+function earlierPage(): RehydrateError {
+  return new RehydrateError('STATE_CORRUPT', {
+    message: 'The pages of the digest are of an earlier version of this tool, which did not keep the keys in them.',
+    collection: '$digest', expected: PAGE_VERSION, actual: EARLIER_VERSION,
+    why: 'Pages are not converted: they are made anew from the log.',
+    safe: 'Nothing was changed.',
+    fix: '`rehydrate replay --restart` builds a new generation from the log.',
   })
 }

@@ -1,25 +1,11 @@
-import { RehydrateError } from '../errors.js'
-import { BUCKET_CAPACITY, HASH_BYTES } from './hash.js'
-import { compareHashes, sortedOrder } from './order.js'
+import { type TrieChange, SortedChanges } from './changes.js'
+import { type Entries, NO_ENTRIES, readEntries } from './entries.js'
+import { BUCKET_CAPACITY } from './hash.js'
+import type { LoadPages } from './nodes.js'
 import { type Part, PageWriter, firstFrom, isSmall, isWhole } from './page-writer.js'
 import {
-  type TrieRoot, ENTRY_BYTES, GROUP_WIDTH, NIBBLES,
-  bucketKey, corruptPage, groupKey, nibbleAt, pageMemory, readGroup, readRoot, rootBody,
+  type TrieRoot, GROUP_WIDTH, NIBBLES, bucketKey, corruptPage, groupKey, readGroup, readRoot, rootBody,
 } from './pages.js'
-
-/** One key that was written (`valueHash` = vh) or deleted (null) since the trie stood as it is stored. */
-export interface TrieChange {
-  readonly keyHash: Uint8Array
-  readonly valueHash: Uint8Array | null
-  /**
-   * What the store gave for this key when it was read: its vh as latin1 text, or null where it was absent. The trie must list
-   * the same, else a row was lost or replaced: STATE_CORRUPT. Left out: it was not read.
-   */
-  readonly was?: { readonly key: string; readonly hash: string | null } | undefined
-}
-
-/** Loads pages of `$digest` by key; those that are not there are left out. */
-export type LoadPages = (keys: readonly string[]) => Promise<ReadonlyMap<string, Uint8Array>>
 
 export interface TrieUpdate extends TrieRoot {
   /** Pages that are new or other than before. */
@@ -40,6 +26,8 @@ export async function updateTrie(
   return await new Update(collection, new SortedChanges(collection, changes), load).run()
 }
 
+export type { LoadPages } from './nodes.js'
+
 /** A node of the stored trie as this update sees it. */
 interface StoredNode extends Part {
   /** The changes [from, to) are below it. */
@@ -50,7 +38,7 @@ interface StoredNode extends Part {
   /** Of a group, once loaded. */
   children: readonly StoredNode[] | null
   /** Of a bucket, once loaded and brought up to date. */
-  entries: Uint8Array | null
+  entries: Entries | null
   /** After the changes. */
   count: number
 }
@@ -78,7 +66,7 @@ class Update {
       const missing: StoredNode[] = []
       this.#recount(root, missing)
       await this.#loadPages(missing)
-      for (const bucket of missing) bucket.entries = this.#pageOf(bucket)
+      for (const bucket of missing) bucket.entries = this.#entriesOf(bucket)
     }
     return this.#rebuild(root)
   }
@@ -89,38 +77,44 @@ class Update {
     if (page !== undefined) this.#loaded.set(key, page)
     const count = page === undefined ? 0 : readRoot(page).count
     return {
-      isGroup: count > BUCKET_CAPACITY, levels: 0, start: 0, count, hashes: NO_ENTRIES, hashAt: 0,
+      isGroup: count > BUCKET_CAPACITY, levels: 0, start: 0, count, hashes: NO_ENTRIES.hashes, hashAt: 0,
       path: '', from: 0, to: this.#changes.count, children: null, entries: null,
     }
   }
 
   /** Reads a loaded page. Returns those children of a group that have changes below them. */
   #open(node: StoredNode): readonly StoredNode[] {
-    const page = this.#pageOf(node)
     if (!node.isGroup) {
-      node.entries = this.#changes.merge(page, node.from, node.to)
-      node.count = node.entries.length / ENTRY_BYTES
+      node.entries = this.#changes.merge(this.#entriesOf(node), node.from, node.to)
+      node.count = node.entries.count
       return []
     }
+    const page = this.#pageOf(node)
     let from = node.from
-    node.children = readGroup(page, (isGroup, levels, start, count, hashAt) => {
+    const children = readGroup(page, (isGroup, levels, start, count, hashAt): StoredNode => {
       const to = this.#changes.firstFrom(from, node.to, node.path.length, start + (GROUP_WIDTH >>> levels))
       const path = isGroup && from < to ? node.path + NIBBLES[start]! : node.path
       const child = { isGroup, levels, start, count, hashes: page, hashAt, path, from, to, children: null, entries: null }
       from = to
       return child
     })
-    return node.children.filter((child) => child.from < child.to)
+    if (children === null) throw corruptPage(this.#keyOf(node))
+    node.children = children
+    return children.filter((child) => child.from < child.to)
   }
 
   #pageOf(node: StoredNode): Uint8Array {
-    if (node.count === 0) return NO_ENTRIES
     const key = this.#keyOf(node)
     const page = this.#loaded.get(key)
     if (page === undefined) throw corruptPage(key)
-    const body = node.levels === 0 ? rootBody(page) : page
-    if (!node.isGroup && body.length !== node.count * ENTRY_BYTES) throw corruptPage(key)
-    return body
+    return node.levels === 0 ? rootBody(page) : page
+  }
+
+  #entriesOf(bucket: StoredNode): Entries {
+    if (bucket.count === 0) return NO_ENTRIES
+    const entries = readEntries(this.#pageOf(bucket), bucket.count)
+    if (entries === null) throw corruptPage(this.#keyOf(bucket))
+    return entries
   }
 
   #keyOf({ isGroup, path, levels, start }: StoredNode): string {
@@ -159,13 +153,6 @@ class Update {
   }
 }
 
-const NO_ENTRIES = new Uint8Array(0)
-
-/** A hash as text of 32 characters: it takes a third of the memory of an array. */
-export function latin1(hash: Uint8Array): string {
-  return Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('latin1')
-}
-
 /** Of the nodes [from, to), which fill a node so many levels below their group: those that go into one bucket and are not loaded. */
 function findMerges(
   nodes: readonly StoredNode[], from: number, to: number, levels: number, start: number, missing: StoredNode[],
@@ -179,81 +166,4 @@ function findMerges(
   const middle = firstFrom(nodes, from, to, right)
   findMerges(nodes, from, middle, levels + 1, start, missing)
   findMerges(nodes, middle, to, levels + 1, right, missing)
-}
-
-/** Changes in ascending order of kh. */
-class SortedChanges {
-  readonly count: number
-  readonly hasDeletes: boolean
-  /** kh ‖ vh each, as in a bucket. */
-  readonly #entries: Uint8Array
-  /** 1 where the key is deleted. */
-  readonly #deleted: Uint8Array
-  readonly #collection: string
-  /** Sparse: what the store gave for keys that were read. */
-  readonly #was: TrieChange['was'][] = []
-
-  constructor(collection: string, changes: readonly TrieChange[]) {
-    this.#collection = collection
-    this.count = changes.length
-    this.hasDeletes = changes.some(({ valueHash }) => valueHash === null)
-    this.#entries = new Uint8Array(changes.length * ENTRY_BYTES)
-    this.#deleted = new Uint8Array(changes.length)
-    const given = new Uint8Array(changes.length * ENTRY_BYTES)
-    changes.forEach(({ keyHash }, i) => { given.set(keyHash, i * ENTRY_BYTES) })
-    sortedOrder(given, changes.length).forEach((index, i) => {
-      const { keyHash, valueHash, was } = changes[index]!
-      if (was !== undefined) this.#was[i] = was
-      this.#entries.set(keyHash, i * ENTRY_BYTES)
-      if (valueHash === null) this.#deleted[i] = 1
-      else this.#entries.set(valueHash, i * ENTRY_BYTES + HASH_BYTES)
-      if (i > 0 && compareHashes(this.#entries, (i - 1) * ENTRY_BYTES, this.#entries, i * ENTRY_BYTES) === 0) {
-        throw new RehydrateError('UNEXPECTED', { message: 'One key is changed twice in an update of the digest.' })
-      }
-    })
-  }
-
-  /** The first of the changes [from, to) whose nibble at `index` is `nibble` or above. */
-  firstFrom(from: number, to: number, index: number, nibble: number): number {
-    let i = from
-    while (i < to && nibbleAt(this.#entries, i * ENTRY_BYTES, index) < nibble) i++
-    return i
-  }
-
-  /** The entries of a bucket with the changes [from, to) applied, in order. */
-  merge(bucket: Uint8Array, from: number, to: number): Uint8Array {
-    const entries = this.#entries
-    const merged = pageMemory(bucket.length + (to - from) * ENTRY_BYTES)
-    let length = 0
-    let old = 0
-    for (let i = from; i < to; i++) {
-      const at = i * ENTRY_BYTES
-      let order = 1
-      const first = old
-      while (old < bucket.length && (order = compareHashes(bucket, old, entries, at)) < 0) old += ENTRY_BYTES
-      merged.set(bucket.subarray(first, old), length)
-      length += old - first
-      const isListed = order === 0 && old < bucket.length
-      this.#assertAsRead(i, isListed ? bucket.subarray(old + HASH_BYTES, old + ENTRY_BYTES) : null)
-      if (isListed) old += ENTRY_BYTES
-      if (this.#deleted[i] === 1) continue
-      merged.set(entries.subarray(at, at + ENTRY_BYTES), length)
-      length += ENTRY_BYTES
-    }
-    merged.set(bucket.subarray(old), length)
-    return merged.subarray(0, length + bucket.length - old)
-  }
-
-  /** A cached root proves what was written; this catches a row that is lost or replaced before it is folded and written again. */
-  #assertAsRead(i: number, listed: Uint8Array | null): void {
-    const was = this.#was[i]
-    if (was === undefined) return
-    if ((listed === null ? null : latin1(listed)) === was.hash) return
-    throw new RehydrateError('STATE_CORRUPT', {
-      message: was.hash === null
-        ? `The stored entry ${this.#collection}/${was.key} is lost: the digest lists it.`
-        : `The stored entry ${this.#collection}/${was.key} is not the one the digest lists.`,
-      collection: this.#collection, key: was.key,
-    })
-  }
 }

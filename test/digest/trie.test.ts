@@ -4,8 +4,10 @@ import { describe, expect, it } from 'vitest'
 import { EntryArena } from '../../src/digest/arena.js'
 import { hashKeys } from '../../src/digest/batch.js'
 import { TrieBuilder } from '../../src/digest/builder.js'
+import type { TrieChange } from '../../src/digest/changes.js'
+import { type Entries as Run, readEntries } from '../../src/digest/entries.js'
 import { groupKey, readRoot } from '../../src/digest/pages.js'
-import { type TrieChange, updateTrie } from '../../src/digest/trie.js'
+import { updateTrie } from '../../src/digest/trie.js'
 
 type Pages = Map<string, Uint8Array>
 const ROOT_KEY = groupKey('orders', '')
@@ -24,6 +26,19 @@ function oracle(entries: readonly (readonly [string, string])[], depth = 0): Buf
   return hash(1, side('0'), side('1'))
 }
 
+/** A key for a kh that is none's: of any length, now and then beyond ASCII. */
+const keyFor = (kh: string): string => `${kh.slice(60)}${'ü'.repeat(Number.parseInt(kh.slice(62), 16) % 5)}${kh}`
+
+/** kh ‖ vh of each in hex, in order. */
+function runOf(hex: string): Run {
+  const entries = hex.match(/.{128}/g) ?? []
+  const keys = entries.map((entry) => {
+    const key = Buffer.from(keyFor(entry.slice(0, 64)))
+    return Buffer.concat([Buffer.of(key.length >> 8, key.length & 255), key])
+  })
+  return readEntries(Buffer.concat([Buffer.from(hex, 'hex'), ...keys]), entries.length)!
+}
+
 /** In runs that share `depth` bits. */
 function build(entries: Entries, depth = 0): { pages: Pages; count: number; trieHash: Uint8Array } {
   const pages: Pages = new Map()
@@ -36,7 +51,7 @@ function build(entries: Entries, depth = 0): { pages: Pages; count: number; trie
     const path = kh.slice(0, depth / 4)
     runs.set(path, (runs.get(path) ?? '') + kh + vh)
   }
-  for (const run of runs.values()) builder.add(Buffer.from(run, 'hex'), depth)
+  for (const run of runs.values()) builder.add(runOf(run), depth)
   return { pages, ...builder.finish() }
 }
 
@@ -53,7 +68,7 @@ async function update(pages: Pages, changes: readonly TrieChange[]): Promise<{ c
 }
 
 const change = ([kh, vh]: readonly [string, string | null]): TrieChange =>
-  ({ keyHash: Buffer.from(kh, 'hex'), valueHash: vh === null ? null : Buffer.from(vh, 'hex') })
+  ({ key: keyFor(kh), keyHash: Buffer.from(kh, 'hex'), valueHash: vh === null ? null : Buffer.from(vh, 'hex') })
 
 /** Key hashes that crowd: few differing bits at the front, some far at the back, so that deep paths occur. */
 const keyHash = fc.oneof(
@@ -142,7 +157,7 @@ describe('the trie', () => {
   it('refuses a key hash that comes twice, one out of order, and a run that is not one subtree', async () => {
     const runs = (depth: number, ...given: readonly number[][]) => () => {
       const builder = new TrieBuilder('orders', () => {})
-      for (const bytes of given) builder.add(Buffer.concat(bytes.map((byte) => Buffer.alloc(64, byte))), depth)
+      for (const bytes of given) builder.add(runOf(Buffer.concat(bytes.map((byte) => Buffer.alloc(64, byte))).toString('hex')), depth)
     }
     expect(runs(256, [2], [2])).toThrow(/same key hash/)
     expect(runs(0, [1, 2, 2])).toThrow(/same key hash/)
@@ -173,14 +188,18 @@ describe('the trie', () => {
 describe('the arena', () => {
   it('gives the same trie in one pass or in many, within its memory', () => {
     const count = 5000
-    const kh = hashKeys(Array.from({ length: count }, (_, i) => `k${i}`))
+    const keys = Array.from({ length: count }, (_, i) => `${i % 7 === 0 ? 'ü'.repeat(i % 50) : 'k'}${i}`)
+    const kh = hashKeys(keys)
     const results = [count, 1000, 37].map((capacity) => {
       const pages: Pages = new Map()
       const builder = new TrieBuilder('orders', (key, page) => { pages.set(key, page) })
-      const arena = new EntryArena(capacity * 64)
+      const arena = new EntryArena(capacity * 100, true)
       let passes = 0
       do {
-        for (let at = 0; at < kh.length; at += 16_000) arena.add(kh.subarray(at, at + 16_000), kh.subarray(at, at + 16_000))
+        for (let i = 0; i < count; i += 500) {
+          const hashes = kh.subarray(i * 32, (i + 500) * 32)
+          arena.add(hashes, hashes, keys.slice(i, i + 500))
+        }
         for (const _ of arena.drain(builder));
         passes++
       } while (!arena.isComplete)
@@ -197,7 +216,7 @@ describe('the arena', () => {
   it('refuses where even one prefix of 32 bits does not fit', () => {
     const arena = new EntryArena(4 * 64)
     const same = Buffer.alloc(32, 7)
-    const drain = (of: EntryArena): number => [...of.drain(new TrieBuilder('orders', () => {}))].length
+    const drain = (of: EntryArena): number => [...of.drain(new TrieBuilder('orders', null))].length
     const scanAll = (): void => {
       do {
         for (let i = 0; i < 9; i++) arena.add(same, same)
@@ -209,9 +228,10 @@ describe('the arena', () => {
 
   it('hands on some thousands of entries at each step', () => {
     const count = 20_000
-    const kh = hashKeys(Array.from({ length: count }, (_, i) => `k${i}`))
-    const arena = new EntryArena(count * 64)
-    arena.add(kh, kh)
+    const keys = Array.from({ length: count }, (_, i) => `k${i}`)
+    const kh = hashKeys(keys)
+    const arena = new EntryArena(Infinity, true)
+    arena.add(kh, kh, keys)
     let pages = 0
     const builder = new TrieBuilder('orders', () => { pages++ })
     let most = 0
@@ -226,10 +246,11 @@ describe('the arena', () => {
 
   it('refuses a key that comes twice, and says which of the entries it were', () => {
     const kh = hashKeys(['a', 'b', 'c', 'b'])
-    const arena = new EntryArena(Infinity)
-    arena.add(kh, kh)
-    const builder = new TrieBuilder('orders', () => {})
+    const arena = new EntryArena(Infinity, true)
+    arena.add(kh, kh, ['a', 'b', 'c', 'b'])
+    const builder = new TrieBuilder('orders', null)
     expect(() => { arena.drain(builder).next() }).toThrow(/came twice/)
-    expect(() => { arena.drain(builder, (later, earlier) => new Error(`${later} and ${earlier}`)).next() }).toThrow('3 and 1')
+    expect(() => { arena.drain(builder, (later, earlier, key) => new Error(`${later} and ${earlier}: ${key}`)).next() }).toThrow('3 and 1: b')
+    expect(() => { arena.add(kh, kh) }).toThrow('without their keys')
   })
 })

@@ -78,12 +78,13 @@ def state_root(collections, belongs):
     return printed(sha256(b"\x05", *(struct.pack(">I", len(raw)) + raw + collection_root(collections[name]) for raw, name in names)))
 
 
-def pages(name, entries):
-    """The pages of `$digest` of one collection, by key."""
+def pages(name, entries, keys):
+    """The pages of `$digest` of one collection, by key; `keys` has the UTF-8 of each key by its kh."""
     found = {}
 
     def bucket(part):
-        return b"".join(key + value for key, value in part)
+        texts = [keys[kh] for kh, _ in part]
+        return b"".join(kh + vh for kh, vh in part) + b"".join(struct.pack(">H", len(text)) + text for text in texts)
 
     def group(part, depth, path):
         page = []
@@ -106,7 +107,7 @@ def pages(name, entries):
         return b"".join(page)
 
     if entries:
-        head = b"\x01" + struct.pack(">Q", len(entries)) + trie(entries)
+        head = b"\x02" + struct.pack(">Q", len(entries)) + trie(entries)
         found[f"{name}/"] = head + (bucket(entries) if len(entries) <= 16 else group(entries, 0, ""))
     return found
 
@@ -145,7 +146,8 @@ def main(database, log):
     rooted = {name: entries for name, entries in collections.items() if name not in ROOTLESS and entries}
     assert checkpoint["collections"] == {
         name: {"count": len(entries), "root": printed(collection_root(entries))} for name, entries in rooted.items()}
-    expected = {key: page for name, entries in rooted.items() for key, page in pages(name, entries).items()}
+    texts = {sha256(b"\x02", key.encode()): key.encode() for name in rooted for key in values[name]}
+    expected = {key: page for name, entries in rooted.items() for key, page in pages(name, entries, texts).items()}
     assert {key: decode(data)[0] for key, data in values["$digest"].items()} == expected
     for partition, data in values["$marks"].items():
         with open(os.path.join(log, partition + ".ndjson"), "rb") as file:
