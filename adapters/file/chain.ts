@@ -1,16 +1,15 @@
 import { createHash, type Hash } from 'node:crypto'
-import type { Offset } from '../../src/index.js'
+import { INPUT_BLOCK, milestonesFrom, nextMilestone, type Milestones, type Offset } from '../../src/index.js'
 import type { LinePage } from './lines.js'
 
-/** Offsets per block of the input chain; blocks are aligned, whatever the batches were. */
-export const BLOCK = 1024
-
-export const CHAIN_START = Buffer.alloc(32)
+const CHAIN_START = Buffer.alloc(32)
 
 /** Where a block begins, and the chain over all before it. */
 export interface BlockStart {
   readonly offset: Offset
   readonly chain: Buffer
+  /** Chains before this block and some earlier ones; null where the mark this chain goes on from did not say. */
+  readonly earlier: Milestones | null
   /** Where to seek to. */
   readonly segment: string
   readonly byte: number
@@ -50,7 +49,7 @@ export class InputChain {
       const offset = page.offset + line
       const start = this.#blockOf(page, line)
       blocks.push({ start, line, hashed: offset === start.offset ? null : this.#hash.copy() })
-      const end = Math.min(to, line + BLOCK - (offset % BLOCK))
+      const end = Math.min(to, line + INPUT_BLOCK - (offset % INPUT_BLOCK))
       this.#hash.update(page.slice(line, end))
       line = end
     }
@@ -61,10 +60,13 @@ export class InputChain {
   #blockOf(page: LinePage, line: number): BlockStart {
     const offset = page.offset + line
     const open = this.#start
-    if (open !== null && (open.offset === offset || Math.floor(open.offset / BLOCK) === Math.floor(offset / BLOCK))) return open
-    const chain = open === null ? CHAIN_START : Buffer.from(link(open.chain, this.#hash))
+    if (open !== null && blockAt(open.offset) === blockAt(offset)) return open
+    const chain = open === null ? CHAIN_START : link(open.chain, this.#hash)
+    const earlier = open === null ? milestonesFrom(offset)
+      : open.earlier === null ? null
+      : nextMilestone(open.earlier, offset, () => chain.toString('hex'))
     this.#hash = createHash('sha256')
-    this.#start = { offset, chain, segment: page.segment.name, byte: page.byteOf(line) }
+    this.#start = { offset, chain, earlier, segment: page.segment.name, byte: page.byteOf(line) }
     return this.#start
   }
 }
@@ -75,6 +77,10 @@ function inputAt(page: LinePage, blocks: readonly PageBlock[], line: number): { 
   const { start, line: from, hashed } = blocks[index] as PageBlock
   const hash = (hashed?.copy() ?? createHash('sha256')).update(page.slice(from, line + 1))
   return { input: link(start.chain, hash).toString('hex'), block: start }
+}
+
+function blockAt(offset: Offset): number {
+  return Math.floor(offset / INPUT_BLOCK)
 }
 
 function link(chain: Buffer, block: Hash): Buffer {

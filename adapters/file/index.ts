@@ -115,7 +115,7 @@ class FileLog implements EventSource {
     if (proof === null || check.is === 'unprovable' || start.offset < layout.first) {
       return { start: { offset: Math.max(layout.first, range.after + 1), hint: null }, chain: null, first: proof?.first ?? first }
     }
-    return { start, chain: resumeChain(proof, start), first: proof.first }
+    return { start, chain: resumeChain(range.mark, proof, start), first: proof.first }
   }
 
   async #check(layout: Layout, mark: Mark, at: Offset): Promise<MarkCheck> {

@@ -38,7 +38,8 @@ export function makeMark(
     block: at === null ? null : { offset: at.block.offset, chain: at.block.chain.toString('hex') },
     hint: at === null ? null : { segment: at.block.segment, byte: at.block.byte },
   }
-  return { id: first.hash, input: at?.input ?? null, proof: proof as unknown as Value }
+  const earlier = at?.block.earlier ?? null
+  return { id: first.hash, input: at?.input ?? null, ...(earlier !== null && { earlier }), proof: proof as unknown as Value }
 }
 
 /** null where the mark is not one of a file log's. */

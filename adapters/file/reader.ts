@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { RehydrateError, type Mark, type MarkCheck, type Offset } from '../../src/index.js'
+import { milestonesOf, RehydrateError, type Mark, type MarkCheck, type Offset } from '../../src/index.js'
 import { unreachable } from './bytes.js'
 import type { Layout, Segment } from './catalog.js'
 import { InputChain } from './chain.js'
@@ -126,7 +126,7 @@ async function findMark(layout: Layout, start: Start, proof: FileProof, mark: Ma
   const at = proof.last.offset
   // Retention took the block's beginning away: the last record alone is left to compare.
   const isWhole = proof.block !== null && start.offset >= layout.first
-  const chain = isWhole ? resumeChain(proof, start) : null
+  const chain = isWhole ? resumeChain(mark, proof, start) : null
   for await (const page of readLayout(layout, start, pageBytes)) {
     const from = Math.max(0, start.offset - page.offset)
     const to = Math.min(page.count, at + 1 - page.offset)
@@ -140,8 +140,10 @@ async function findMark(layout: Layout, start: Start, proof: FileProof, mark: Ma
 }
 
 /** The chain as it was when the mark's block was begun. */
-export function resumeChain(proof: FileProof, start: Start): InputChain | null {
+export function resumeChain(mark: Mark, proof: FileProof, start: Start): InputChain | null {
   if (proof.block === null) return null
   const { segment = '', byte = 0 } = start.hint ?? {}
-  return new InputChain({ offset: proof.block.offset, chain: Buffer.from(proof.block.chain, 'hex'), segment, byte })
+  const { offset, chain } = proof.block
+  const earlier = milestonesOf(mark.earlier, proof.last.offset)
+  return new InputChain({ offset, chain: Buffer.from(chain, 'hex'), earlier, segment, byte })
 }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import {
-  checkOptions, findBigIntegers, RehydrateError, stringifyJson,
-  type Bounds, type EventBatch, type EventSource, type Holes, type Mark, type MarkCheck, type Offset, type ReadLimits,
-  type ReadRange, type RecordedEvent, type Value,
+  checkOptions, findBigIntegers, INPUT_BLOCK, milestonesAt, RehydrateError, stringifyJson,
+  type Bounds, type EventBatch, type EventSource, type Holes, type Mark, type MarkCheck, type Milestones, type Offset,
+  type ReadLimits, type ReadRange, type RecordedEvent, type Value,
 } from '../../src/index.js'
 
 /** An event as a test writes it; what is left out is null, version 1, no headers. */
@@ -49,9 +49,6 @@ export function memoryLog(options: MemoryLogOptions): MemoryLog {
   return new MemorySource(options)
 }
 
-/** Offsets per block of the input chain, as in every source. */
-const BLOCK = 1024
-
 interface Slot {
   readonly event: RecordedEvent | null
   readonly hole: keyof Holes | null
@@ -82,13 +79,24 @@ class Partition {
 
   /** The chain up to an offset, inclusive. */
   inputAt(offset: Offset): string {
-    const block = Math.floor(offset / BLOCK)
-    for (let next = this.#chains.length; next <= block; next++) this.#chains.push(this.#link(next - 1, next * BLOCK))
+    const block = this.#chainUpTo(offset)
     return this.#link(block, offset + 1).toString('hex')
   }
 
+  earlierAt(offset: Offset): Milestones {
+    this.#chainUpTo(offset)
+    return milestonesAt(offset, (before) => (this.#chains[before / INPUT_BLOCK] as Buffer).toString('hex'))
+  }
+
+  /** Closes all blocks before that of an offset; returns its block. */
+  #chainUpTo(offset: Offset): number {
+    const block = Math.floor(offset / INPUT_BLOCK)
+    for (let next = this.#chains.length; next <= block; next++) this.#chains.push(this.#link(next - 1, next * INPUT_BLOCK))
+    return block
+  }
+
   #link(block: number, end: Offset): Buffer {
-    const lines = this.slots.slice(block * BLOCK, end).map(({ line }) => `${line}\n`).join('')
+    const lines = this.slots.slice(block * INPUT_BLOCK, end).map(({ line }) => `${line}\n`).join('')
     return sha256(Buffer.concat([this.#chains[block] as Buffer, sha256(Buffer.from(lines))]))
   }
 }
@@ -220,9 +228,9 @@ class MemoryBatch implements EventBatch {
 
   markAt(i: number): Mark {
     const offset = this.offsetAt(i)
-    const input = this.#isChained ? this.#log.inputAt(offset) : null
     const proof = { first: { ...this.#first }, last: { offset, hash: this.#log.hashAt(offset) } }
-    return { id: this.#first.hash, input, proof }
+    if (!this.#isChained) return { id: this.#first.hash, input: null, proof }
+    return { id: this.#first.hash, input: this.#log.inputAt(offset), earlier: this.#log.earlierAt(offset), proof }
   }
 }
 

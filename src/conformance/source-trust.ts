@@ -1,7 +1,11 @@
+import { INPUT_BLOCK } from '../log/inputs.js'
+import { MAX_MILESTONES } from '../log/milestones.js'
 import type { Offset } from '../log/position.js'
 import type { EventSource, Mark, MarkCheck } from '../log/source.js'
 import { expectCode, expectSame, expectTrue, type ConformanceCase } from './kit.js'
-import { boundsOf, endsOf, makeRecords, plain, readAll, withLog, type SourceHarness, type SourceLog } from './source-harness.js'
+import {
+  boundsOf, endsOf, makeRecords, plain, readAll, withLog, type SourceEntry, type SourceHarness, type SourceLog,
+} from './source-harness.js'
 
 /** More than two blocks of the input chain. */
 const MANY = makeRecords(2_500)
@@ -10,7 +14,7 @@ const OTHER = { type: 'Other', key: 'other', data: { other: true } }
 
 /** The laws of marks, checks and growing logs. */
 export function trustCases(harness: SourceHarness): readonly ConformanceCase[] {
-  return [...markCases(harness), ...checkCases(harness), ...growthCases(harness)]
+  return [...markCases(harness), ...milestoneCases(harness), ...checkCases(harness), ...growthCases(harness)]
 }
 
 function markCases(harness: SourceHarness): ConformanceCase[] {
@@ -70,6 +74,64 @@ function markCases(harness: SourceHarness): ConformanceCase[] {
       }),
     },
   ]
+}
+
+/** The first offset at which there would be one milestone too many, and so only every second is kept. */
+const THINNED = (MAX_MILESTONES + 1) * INPUT_BLOCK
+
+function milestoneCases(harness: SourceHarness): ConformanceCase[] {
+  return [
+    {
+      name: 'a mark holds the chain as it was before whole blocks, unless it has no chain',
+      needs: ['chain'],
+      run: () => withLog(harness, { p: MANY }, async (_log, source) => {
+        const chainBefore = async (offset: Offset): Promise<string | null> => (await markOf(source, offset - 1)).input
+        const [first, second] = [await chainBefore(1_024), await chainBefore(2_048)]
+        for (const [at, chains] of [[0, []], [1_023, []], [1_024, [first]], [2_047, [first]], [2_048, [first, second]]] as const) {
+          expectSame(`milestones at ${at}`, (await markOf(source, at)).earlier, { every: 1_024, chains })
+        }
+        const unchained = (await readAll(source, 'p', { after: 10 })).marks.at(-1)
+        expectSame('milestones of a read from the middle', unchained?.earlier, undefined)
+      }),
+    },
+    {
+      name: 'of more than 64 milestones every second is kept, wherever the read was cut or went on',
+      needs: ['chain'],
+      run: () => withLog(harness, { p: shortRecords(THINNED + 10) }, async (log, source) => {
+        const [full, thinned] = await marksAt(source, [THINNED - 1, THINNED], null, 1_000) as [Mark, Mark]
+        expectSame('the milestones before', [full.earlier?.every, full.earlier?.chains.length], [INPUT_BLOCK, MAX_MILESTONES])
+        const chains = full.earlier?.chains.filter((_, i) => i % 2 === 1)
+        expectSame('the milestones after', thinned.earlier, { every: 2 * INPUT_BLOCK, chains })
+        for (const events of [7_777, 100_000]) {
+          expectSame(`with ${events} records a batch`, await marksAt(source, [THINNED - 1, THINNED], null, events), [full, thinned])
+        }
+        const resumed = log.open()
+        expectSame('from a mark before', await marksAt(resumed, [THINNED], { mark: full, at: THINNED - 1 }, 3), [thinned])
+        await resumed.close()
+      }),
+    },
+  ]
+}
+
+function shortRecords(count: number): SourceEntry[] {
+  return Array.from({ length: count }, (_, i) => ({ type: 'T', key: null, data: i }))
+}
+
+/** Marks of one read, which ends at the last of the offsets. */
+async function marksAt(
+  source: EventSource, offsets: readonly Offset[], from: { readonly mark: Mark; readonly at: Offset } | null, events: number,
+): Promise<Mark[]> {
+  await source.bounds()
+  const range = { after: from?.at ?? -1, upTo: Math.max(...offsets), mark: from?.mark ?? null }
+  const marks: Mark[] = []
+  for await (const batch of source.read('p', range, { events, bytes: 1 << 30 }, new AbortController().signal)) {
+    if (batch.length === 0) continue
+    const first = batch.offsetAt(0)
+    for (const offset of offsets) {
+      if (offset >= first && offset < first + batch.length) marks.push(batch.markAt(offset - first))
+    }
+  }
+  return marks
 }
 
 function checkCases(harness: SourceHarness): ConformanceCase[] {

@@ -1,4 +1,5 @@
 import type { Value } from '../value/canonical.js'
+import type { Milestones } from './milestones.js'
 import type { Offset } from './position.js'
 
 /** One record as the log holds it. */
@@ -54,6 +55,8 @@ export interface Mark {
   readonly id: string
   /** Chain over everything read up to here, hex; null where the source keeps none, or was not read from the start. */
   readonly input: string | null
+  /** The chain as it was at some earlier ends of blocks; left out where they are not known, or there is no chain. */
+  readonly earlier?: Milestones
   /** The source's own: hashes of the last records, hints where to seek. Plain data. */
   readonly proof: Value
 }

@@ -121,6 +121,18 @@ const FAULTS: Record<string, (real: EventSource) => Partial<EventSource>> = {
       }))
     },
   }),
+  'forgets its milestones when it resumes': eachBatch((batch, _index, { mark }) => (mark === null ? batch : changed(batch, {
+    markAt(i) {
+      const { earlier: _earlier, ...rest } = batch.markAt(i)
+      return rest
+    },
+  }))),
+  'keeps one milestone only': eachBatch((batch) => changed(batch, {
+    markAt(i) {
+      const { earlier, ...mark } = batch.markAt(i)
+      return { ...mark, ...(earlier !== undefined && { earlier: { ...earlier, chains: earlier.chains.slice(-1) } }) }
+    },
+  })),
   'begins a new chain when it resumes': (real) => ({
     read: (partition, range, limits, signal) => real.read(partition, { ...range, mark: null }, limits, signal),
   }),
