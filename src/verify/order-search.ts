@@ -1,0 +1,99 @@
+import { EventApplier, type PreparedEvent } from '../projection/apply.js'
+import type { Collection } from '../projection/define.js'
+import { Slot } from '../projection/view.js'
+import type { World } from '../replay/api.js'
+import { ownerKey } from '../replay/owners.js'
+import { hasSingleKeys, nameOf, refolded, RelatedKeys, type RefoldOptions, type Wanted } from '../replay/refold.js'
+import type { Interleaving } from './interleaving.js'
+import { BoundMet, interleavingsOf, KeyFold, pairBetween, type OrderPair } from './reorder.js'
+
+export interface OrderSearchOptions extends RefoldOptions {
+  readonly collection: string
+  readonly key: string
+  /** Of the rebuild that differs. */
+  readonly interleaving: Interleaving
+  readonly world: World
+  /** Handler calls, at the most. */
+  readonly maxFolds: number
+}
+
+export type OrderSearch =
+  | { readonly found: 'pair'; readonly pair: OrderPair }
+  /** The events of the key, folded twice in one order, gave two values. */
+  | { readonly found: 'unstable' }
+  /** None of the interleavings tried gives another value. `bytes`: the value they give; null: absent, or the handler throws. */
+  | { readonly found: 'nothing'; readonly bytes: Buffer | null; readonly events: number; readonly interleavings: number }
+  /** It would have taken more than `maxFolds` handler calls. */
+  | { readonly found: 'bound'; readonly events: number }
+
+/**
+ * Looks for two events whose order a key depends on: folds the events of the key, and of the keys they read and write with it, in the
+ * order of the rebuild and in others.
+ */
+export async function searchOrder(options: OrderSearchOptions): Promise<OrderSearch> {
+  const { collection, key, projection, world, maxFolds } = options
+  const uninstall = world.purity.install()
+  try {
+    const slots = new Map<string, Slot>()
+    const events = await eventsOf(options, slots, maxFolds)
+    if (events === null) return { found: 'bound', events: maxFolds }
+    const watched = [...slots.values()].filter((slot) => nameOf(slot) === ownerKey(collection, key))
+    return searchAmong(events, new KeyFold({ projection, world, slots: [...slots.values()], watched, maxFolds }), options)
+  } finally {
+    uninstall()
+  }
+}
+
+function searchAmong(events: readonly PreparedEvent[], fold: KeyFold, { projection }: OrderSearchOptions): OrderSearch {
+  try {
+    const rebuilt = fold.outcomeOf(events)
+    if (fold.outcomeOf(events) !== rebuilt) return { found: 'unstable' }
+    let interleavings = 1
+    // Under order 'time' there is one sequence.
+    for (const other of projection.order === 'time' ? [] : interleavingsOf(events)) {
+      interleavings++
+      if (fold.outcomeOf(other) !== rebuilt) return { found: 'pair', pair: pairBetween(events, other, fold) }
+    }
+    const values = fold.fold(events)
+    return { found: 'nothing', bytes: typeof values === 'string' ? null : (values[0] ?? null), events: events.length, interleavings }
+  } catch (error) {
+    if (error instanceof BoundMet) return { found: 'bound', events: events.length }
+    throw error
+  }
+}
+
+/** The events that touch the key or one that is folded with it, in the order of the rebuild; null: more than `most`. */
+async function eventsOf(options: OrderSearchOptions, slots: Map<string, Slot>, most: number): Promise<PreparedEvent[] | null> {
+  const { projection, key, world } = options
+  const applier = new EventApplier(projection)
+  const related = await relatedKeys(options, applier)
+  const slotOf = (of: Collection, name: string): Slot => {
+    const full = ownerKey(of.name, name)
+    const slot = slots.get(full) ?? new Slot(of, name)
+    // Slots of other keys are forgotten with their event.
+    if (related.has(full)) slots.set(full, slot)
+    return slot
+  }
+  const single: { wanted?: Wanted } = hasSingleKeys(projection) ? { wanted: (batch, i) => batch.keyAt(i) === key } : {}
+  const reading = { applier, slotOf, interleaving: options.interleaving, ...single }
+  const events: PreparedEvent[] = []
+  for await (const prepared of refolded(options, reading, world)) {
+    for (const event of prepared) {
+      if (event.slots.some((slot) => related.has(nameOf(slot)))) events.push({ ...event, again: null })
+    }
+    if (events.length > most) return null
+  }
+  return events
+}
+
+/** The key, and every key that shares an event with one of these: what must be folded for its value to be right. */
+async function relatedKeys(options: OrderSearchOptions, applier: EventApplier): Promise<ReadonlySet<string>> {
+  const related = new RelatedKeys()
+  if (!hasSingleKeys(options.projection)) {
+    const slotOf = (collection: Collection, key: string): Slot => new Slot(collection, key)
+    for await (const prepared of refolded(options, { applier, slotOf }, options.world)) {
+      for (const { slots } of prepared) related.join(slots)
+    }
+  }
+  return related.relatedTo([ownerKey(options.collection, options.key)])
+}
