@@ -28,6 +28,7 @@ const SCHEMA = `
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     generation INTEGER NOT NULL,
     name       TEXT NOT NULL,
+    columns    TEXT,
     UNIQUE (generation, name)
   );
 `
@@ -50,7 +51,22 @@ export function openToChange(file: DatabaseFile): Connection | null {
   const reader = openToRead(file)
   if (reader === null) return null
   reader.close()
-  return writable(file)
+  const connection = writable(file)
+  keptIf(connection, () => {
+    if (!holdsColumns(connection)) transaction(connection, () => addColumns(connection))
+    return true
+  })
+  return connection
+}
+
+/** False for a store from before there were typed tables. */
+export function holdsColumns(connection: Connection): boolean {
+  return connection.prepare("SELECT 1 FROM pragma_table_info('collections') WHERE name = 'columns'").get() !== undefined
+}
+
+/** Another process may have been first. */
+function addColumns(connection: Connection): void {
+  if (!holdsColumns(connection)) connection.exec('ALTER TABLE collections ADD COLUMN columns TEXT')
 }
 
 /** Makes the store where there is none. */

@@ -1,19 +1,17 @@
-import { RehydrateError } from '../../src/index.js'
-import type { Entry } from '../../src/index.js'
-import type { Connection, Statement } from './client.js'
+import { columnsOfShape, generationRefused, parseJson, RehydrateError, stringifyJson } from '../../src/index.js'
+import type { Columns, Value } from '../../src/index.js'
+import { bytesTable } from './bytes.js'
+import type { Connection } from './client.js'
+import { holdsColumns } from './database.js'
+import type { EntryTable } from './entry-table.js'
+import { assertTableNames, createTypedTable, physicalName, quoted, typedTable } from './typed.js'
 
-/**
- * One table per (generation, collection), `entries_ID`: its name is free of what users call their collections, its rows
- * lie in the order of their keys' UTF-8 bytes, and a generation is dropped without touching its rows.
- */
-export interface EntryTable {
-  readonly get: Statement
-  readonly scan: Statement
-  readonly scanAfter: Statement
-  readonly put: Statement
-  /** ROWS_PER_STATEMENT rows at once: key, bytes, hash of each. */
-  readonly putMany: Statement
-  readonly remove: Statement
+/** A row of the table `collections`. */
+interface Listed {
+  readonly id: number
+  readonly name: string
+  /** JSON of the shape of its columns; null: it is kept as bytes. */
+  readonly columns: string | null
 }
 
 /** The tables of one generation, as one connection knows them. */
@@ -21,20 +19,23 @@ export class EntryTables {
   readonly #connection: Connection
   readonly #generation: number
   readonly #known = new Map<string, EntryTable>()
+  /** What is asked of the table `collections`. */
+  readonly #listed: string
 
   constructor(connection: Connection, generation: number) {
     this.#connection = connection
     this.#generation = generation
+    this.#listed = `SELECT id, name, ${holdsColumns(connection) ? 'columns' : 'NULL AS columns'} FROM collections WHERE generation = ?`
   }
 
   find(collection: string): EntryTable | null {
     const known = this.#known.get(collection)
     if (known !== undefined) return known
-    const row = this.#connection
-      .prepare('SELECT id FROM collections WHERE generation = ? AND name = ?')
-      .get(this.#generation, collection) as { readonly id: number } | undefined
-    if (row === undefined) return null
-    const table = prepare(this.#connection, tableName(row.id))
+    const listed = this.#connection.prepare(`${this.#listed} AND name = ?`).get(this.#generation, collection) as Listed | undefined
+    if (listed === undefined) return null
+    const table = listed.columns === null
+      ? bytesTable(this.#connection, collection, tableName(listed.id))
+      : typedTable(this.#connection, collection, this.#generation, readShape(listed.columns, collection))
     this.#known.set(collection, table)
     return table
   }
@@ -43,13 +44,33 @@ export class EntryTables {
   findOrCreate(collection: string): EntryTable {
     const present = this.find(collection)
     if (present !== null) return present
-    const row = this.#connection
-      .prepare('INSERT INTO collections (generation, name) VALUES (?, ?) RETURNING id')
-      .get(this.#generation, collection) as { readonly id: number }
+    const id = this.#list(collection, null)
     this.#connection.exec(
-      `CREATE TABLE ${tableName(row.id)} (key TEXT NOT NULL PRIMARY KEY, bytes BLOB NOT NULL, hash BLOB NOT NULL) WITHOUT ROWID`,
+      `CREATE TABLE ${tableName(id)} (key TEXT NOT NULL PRIMARY KEY, bytes BLOB NOT NULL, hash BLOB NOT NULL) WITHOUT ROWID`,
     )
     return this.findOrCreate(collection)
+  }
+
+  /**
+   * Makes the typed tables that are not there yet, within a transaction. STORE_GENERATION where the generation was begun with
+   * other columns, CONFIG_INVALID where a name is taken.
+   */
+  declare(tables: ReadonlyMap<string, Columns>): void {
+    const present = new Map(this.#catalogue().map((listed) => [listed.name, listed]))
+    for (const { name, columns } of present.values()) {
+      if (columns !== null && !tables.has(name)) throw otherColumns(this.#generation, name)
+    }
+    const added = new Map<string, Columns>()
+    for (const [name, columns] of tables) {
+      const listed = present.get(name)
+      if (listed === undefined) added.set(name, columns)
+      else if (listed.columns !== shapeText(columns)) throw otherColumns(this.#generation, name)
+    }
+    assertTableNames(this.#connection, this.#generation, [...tables.keys()], [...added.keys()])
+    for (const [name, columns] of added) {
+      this.#list(name, shapeText(columns))
+      createTypedTable(this.#connection, name, this.#generation, columns)
+    }
   }
 
   forget(): void {
@@ -59,65 +80,60 @@ export class EntryTables {
   /** Collections that hold at least one entry. */
   names(): readonly string[] {
     return this.#catalogue()
-      .filter(({ id }) => this.#connection.prepare(`SELECT 1 FROM ${tableName(id)} LIMIT 1`).get() !== undefined)
+      .filter((listed) => this.#connection.prepare(`SELECT 1 FROM ${this.#tableOf(listed)} LIMIT 1`).get() !== undefined)
       .map(({ name }) => name)
+  }
+
+  /** The collections that are typed tables. */
+  typed(): readonly { readonly name: string; readonly columns: Columns }[] {
+    return this.#catalogue().flatMap(({ name, columns }) => (columns === null ? [] : [{ name, columns: readShape(columns, name) }]))
   }
 
   /** Removes them all, within a transaction. */
   drop(): void {
-    for (const { id } of this.#catalogue()) this.#connection.exec(`DROP TABLE ${tableName(id)}`)
+    for (const listed of this.#catalogue()) this.#connection.exec(`DROP TABLE ${this.#tableOf(listed)}`)
     this.#connection.prepare('DELETE FROM collections WHERE generation = ?').run(this.#generation)
     this.forget()
   }
 
-  #catalogue(): readonly { readonly id: number; readonly name: string }[] {
-    return this.#connection
-      .prepare('SELECT id, name FROM collections WHERE generation = ? ORDER BY name')
-      .all(this.#generation) as { readonly id: number; readonly name: string }[]
+  #list(collection: string, columns: string | null): number {
+    const row = this.#connection
+      .prepare('INSERT INTO collections (generation, name, columns) VALUES (?, ?, ?) RETURNING id')
+      .get(this.#generation, collection, columns) as { readonly id: number }
+    return row.id
+  }
+
+  #tableOf({ id, name, columns }: Listed): string {
+    return columns === null ? tableName(id) : quoted(physicalName(name, this.#generation))
+  }
+
+  #catalogue(): readonly Listed[] {
+    return this.#connection.prepare(`${this.#listed} ORDER BY name`).all(this.#generation) as Listed[]
   }
 }
 
-const HASH_BYTES = 32
-
-/** Rows of `key, bytes ‖ hash`. A flipped bit in a row's header can change a column's type, so that types are looked at before use. */
-export function entriesOf(collection: string, rows: readonly unknown[]): readonly Entry[] {
-  return rows.map((row) => {
-    const [key, body] = row as readonly [key: unknown, body: unknown]
-    if (typeof key === 'string' && body instanceof Uint8Array && body.length >= HASH_BYTES) {
-      const cut = body.length - HASH_BYTES
-      return { collection, key, bytes: body.subarray(0, cut), hash: body.subarray(cut) }
-    }
-    throw new RehydrateError('STATE_CORRUPT', {
-      message: `A row of ${collection} is not one that was written: its columns have other types.`,
-      collection,
-      key: String(key),
-      expected: 'text, blob, blob of 32 bytes',
-    })
-  })
-}
-
-function prepare(connection: Connection, table: string): EntryTable {
-  // One blob a row, and rows as arrays: half the time of two blobs in an object.
-  const select = `SELECT key, CAST(bytes || hash AS BLOB) FROM ${table}`
-  return {
-    // One statement for thousands of keys: measured 1.3 to 2.4 times the speed of one statement a key.
-    get: connection.prepare(`${select} WHERE key IN (SELECT value FROM json_each(?))`).raw(),
-    scan: connection.prepare(`${select} ORDER BY key LIMIT ?`).raw(),
-    scanAfter: connection.prepare(`${select} WHERE key > ? ORDER BY key LIMIT ?`).raw(),
-    put: connection.prepare(upsert(table, 1)),
-    putMany: connection.prepare(upsert(table, ROWS_PER_STATEMENT)),
-    remove: connection.prepare(`DELETE FROM ${table} WHERE key = ?`),
-  }
-}
-
-/** So many rows go into one statement: a third less time a row than one by one. */
-export const ROWS_PER_STATEMENT = 64
-
-function upsert(table: string, rows: number): string {
-  return `INSERT INTO ${table} (key, bytes, hash) VALUES ${Array(rows).fill('(?, ?, ?)').join(', ')}
-    ON CONFLICT (key) DO UPDATE SET bytes = excluded.bytes, hash = excluded.hash`
-}
-
+/** Free of what users call their collections. */
 function tableName(id: number): string {
   return `entries_${id}`
+}
+
+function shapeText(columns: Columns): string {
+  return stringifyJson(columns.shape)
+}
+
+function readShape(text: unknown, collection: string): Columns {
+  try {
+    return columnsOfShape(parseJson(String(text)) as Value)
+  } catch (cause) {
+    throw new RehydrateError('STATE_CORRUPT', {
+      message: `The columns of ${collection}, as the table collections lists them, are not what was written.`, collection, cause,
+    })
+  }
+}
+
+function otherColumns(generation: number, collection: string): RehydrateError {
+  const { code, details } = generationRefused(generation, `was begun with other columns for ${collection}`)
+  return new RehydrateError(code, {
+    ...details, collection, fix: 'Raise the version of the projection, or rebuild with `rehydrate replay --restart`.',
+  })
 }

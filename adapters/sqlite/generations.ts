@@ -1,6 +1,8 @@
 import { checkpointFromBytes, generationNotFound, isRehydrateError, RehydrateError } from '../../src/index.js'
 import type { GenerationRow, Writer } from '../../src/index.js'
 import type { Connection } from './client.js'
+import { EntryTables } from './entries.js'
+import { replaceViews } from './typed.js'
 
 /** Rows of the table `generations`. */
 export interface StoredGeneration extends Writer {
@@ -35,10 +37,11 @@ export function liveGeneration(connection: Connection): number | null {
   return (row as { readonly generation: number } | undefined)?.generation ?? null
 }
 
-/** Within a transaction. */
+/** Within a transaction. The views of typed tables go with it. */
 export function makeLive(connection: Connection, generation: number): void {
   connection.prepare('UPDATE generations SET live = 0 WHERE live = 1').run()
   connection.prepare('UPDATE generations SET live = 1 WHERE generation = ?').run(generation)
+  replaceViews(connection, generation, new EntryTables(connection, generation).typed())
 }
 
 export function publicRow(row: StoredGeneration, alive: boolean): GenerationRow {

@@ -1,5 +1,5 @@
 import { alreadyRunning, checkOptions, generationNotFound, generationRefused, liveChanged, RehydrateError } from '../../src/index.js'
-import type { GenerationRow, OpenRead, OpenWrite, StateStore, StoreSession } from '../../src/index.js'
+import type { Against, GenerationRow, OpenRead, OpenWrite, StateStore, StoreSession } from '../../src/index.js'
 import { loadClient, transaction, translated } from './client.js'
 import type { Connection, SqliteClient } from './client.js'
 import { openOrCreate, openToChange, openToRead } from './database.js'
@@ -7,11 +7,14 @@ import type { DatabaseFile } from './database.js'
 import { EntryTables } from './entries.js'
 import { allGenerations, checked, findGeneration, liveGeneration, makeLive, publicRow, requireGeneration } from './generations.js'
 import type { StoredGeneration } from './generations.js'
+import { foreignTables } from './foreign.js'
+import type { SqliteTablesOptions } from './foreign-options.js'
 import { SqliteSession } from './session.js'
 import { isHeld, sweep, takeLock } from './writer-lock.js'
 import type { WriterLock } from './writer-lock.js'
 
 export type { SqliteClient } from './client.js'
+export type { ForeignField, ForeignKey, ForeignPosition, ForeignTable, SqliteTablesOptions } from './foreign-options.js'
 
 export interface SqliteOptions {
   /** The file; its directory must exist. Two or three more (`-wal`, `-shm`, `-writer-…`) lie beside it while it is in use. */
@@ -23,18 +26,18 @@ export interface SqliteOptions {
 }
 
 const OPTIONS = ['path', 'pageSizeBytes', 'client']
-const DEFERRED = {
-  tables: 'State that another program keeps in SQLite tables can not be compared yet.',
-  position: 'Only states that rehydrate keeps have a position yet.',
-}
 const DEFAULT_PAGE_SIZE_BYTES = 8_192
 
 /**
- * State in one SQLite file. Nothing is opened before the first call, and only `open` for writing makes the file.
+ * With `tables`: tables of another program, as the other side of a comparison; see SqliteTablesOptions.
+ * Without: state in one SQLite file. Nothing is opened before the first call, and only `open` for writing makes the file.
  * Throws CONFIG_INVALID and OPTION_DEFERRED at once; ADAPTER_PEER_MISSING, STORE_* and STATE_CORRUPT when used.
  */
-export function sqlite(options: SqliteOptions): StateStore {
-  checkOptions('sqlite()', options, OPTIONS, DEFERRED)
+export function sqlite(options: SqliteTablesOptions): Against
+export function sqlite(options: SqliteOptions): StateStore
+export function sqlite(options: SqliteOptions | SqliteTablesOptions): StateStore | Against {
+  if (isOfTables(options)) return foreignTables(options)
+  checkOptions('sqlite()', options, OPTIONS)
   const { path, pageSizeBytes = DEFAULT_PAGE_SIZE_BYTES, client } = options
   if (typeof path !== 'string' || path === '' || path === ':memory:') {
     throw invalid('path', 'the name of a file (for a state in memory: memoryStore() of rehydrate/memory)', path)
@@ -161,12 +164,13 @@ class SqliteStore implements StateStore {
 
 /** Makes this opener the generation's newest writer, within a transaction. */
 function takeEpoch(connection: Connection, file: DatabaseFile, options: OpenWrite, lock: string): StoredGeneration {
-  const { generation, incarnation, owner, nowMs, takeover } = options
+  const { generation, incarnation, owner, nowMs, takeover, tables } = options
   const present = findGeneration(connection, generation)
   if (present !== null) {
     if (!isHeld(file.client, file.path, present.lock)) sweep(file.path, present.lock)
     else if (!takeover) throw alreadyRunning(generation, present)
   }
+  if (tables !== undefined) new EntryTables(connection, generation).declare(tables)
   const row = connection
     .prepare(
       `INSERT INTO generations (generation, epoch, incarnation, owner, sinceMs, beatMs, lock)
@@ -177,6 +181,11 @@ function takeEpoch(connection: Connection, file: DatabaseFile, options: OpenWrit
     )
     .get({ generation, incarnation, owner, nowMs, lock })
   return checked(row)
+}
+
+/** A store of ours knows its position: who states one means tables of another program. */
+function isOfTables(options: SqliteOptions | SqliteTablesOptions): options is SqliteTablesOptions {
+  return typeof options === 'object' && options !== null && ('tables' in options || 'position' in options)
 }
 
 /** Runs `work`; closes the resource where that throws. */

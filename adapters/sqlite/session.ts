@@ -9,8 +9,8 @@ import {
 import type { Changes, Checkpoint, Entry, StoreSession, Writer } from '../../src/index.js'
 import { isBusy, sqliteCode, storeError, transaction, translated } from './client.js'
 import type { Connection } from './client.js'
-import { entriesOf, EntryTables, ROWS_PER_STATEMENT } from './entries.js'
-import type { EntryTable } from './entries.js'
+import { EntryTables } from './entries.js'
+import type { EntryTable } from './entry-table.js'
 import { findGeneration, makeLive } from './generations.js'
 import type { StoredGeneration } from './generations.js'
 import type { WriterLock } from './writer-lock.js'
@@ -115,8 +115,8 @@ export class SqliteSession implements StoreSession {
         collection = put.collection
         table = this.#tables.findOrCreate(collection)
       }
-      values.push(put.key, put.bytes, put.hash)
-      if (values.length < 3 * ROWS_PER_STATEMENT) continue
+      table.bind(put, values)
+      if (values.length < table.width * table.rowsPerStatement) continue
       table.putMany.run(...values)
       values = []
     }
@@ -149,7 +149,7 @@ export class SqliteSession implements StoreSession {
     this.#usable()
     return translated(this.#parts.path, () => {
       const table = this.#tables.find(collection)
-      return table === null ? [] : entriesOf(collection, rows(table))
+      return table === null ? [] : table.entriesOf(rows(table))
     })
   }
 
@@ -194,6 +194,6 @@ function foldLog(connection: Connection): void {
 }
 
 /** Rows too few for one statement of many. */
-function putRows(table: EntryTable, values: readonly unknown[]): void {
-  for (let i = 0; i < values.length; i += 3) table.put.run(values[i], values[i + 1], values[i + 2])
+function putRows({ put, width }: EntryTable, values: readonly unknown[]): void {
+  for (let i = 0; i < values.length; i += width) put.run(...values.slice(i, i + width))
 }

@@ -18,7 +18,8 @@ export interface SourceHole {
 export type SourceEntry = SourceRecord | SourceHole
 
 /**
- * What the log can be made to do. `chain`: marks carry an input chain. The others are the methods of SourceLog of that name, and `holes`.
+ * What the log can be made to do. `chain`: marks carry an input chain with its milestones. The others are the methods of SourceLog
+ * of that name, and `holes`.
  */
 export type SourceCapability = 'chain' | 'holes' | 'append' | 'truncate' | 'expire' | 'rewrite' | 'recreate' | 'tear'
 

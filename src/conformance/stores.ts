@@ -4,6 +4,7 @@ import { entryCases } from './store-entries.js'
 import { generationCases } from './store-generations.js'
 import { StoreScene } from './store-scene.js'
 import type { CaseBody, StoreFactory } from './store-scene.js'
+import { tableCases } from './store-tables.js'
 
 export type { StoreCapability, StoreFactory, StoreUnderTest } from './store-scene.js'
 
@@ -16,7 +17,7 @@ export type { StoreCapability, StoreFactory, StoreUnderTest } from './store-scen
  * killed process or a full disk shows is beyond this kit: test it with the real thing, as test/adapters/sqlite does.
  */
 export function storeCases(factory: StoreFactory): readonly ConformanceCase[] {
-  return [honestFactory(factory), ...entryCases, ...commitCases, ...generationCases]
+  return [honestFactory(factory), ...entryCases, ...commitCases, ...generationCases, ...tableCases]
     .filter(({ needs = [] }) => needs.every((need) => factory.capabilities.includes(need)))
     .map((body) => storeCase(factory, body))
 }

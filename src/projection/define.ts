@@ -2,7 +2,9 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { RehydrateError } from '../errors.js'
 import type { RecordedEvent } from '../log/source.js'
 import { compileInt64, type Int64Paths, type Value } from '../value/canonical.js'
-import { checkOptions, typeName } from '../value/options.js'
+import { type ColumnDeclarations, type Columns, compileColumns } from '../value/columns.js'
+import { checkOptions } from '../value/options.js'
+import { invalid, requireFunctions, requireText, requireWhole } from './require.js'
 
 /** Any library that speaks Standard Schema (zod, valibot, arktype …). Only synchronous ones: async is refused at plan time. */
 export type Schema<T = any> = StandardSchemaV1<any, T>
@@ -14,6 +16,8 @@ export interface CollectionOptions<V = any> {
   readonly version?: number
   /** Field paths whose integers are bigints in handlers, always: `total`, `items[].count`. */
   readonly int64?: readonly string[]
+  /** The fields as columns of a table, where the store can keep one: lossless, and a value that does not fit is refused by `put`. */
+  readonly columns?: ColumnDeclarations
 }
 
 export interface EventOptions<D = any> {
@@ -38,6 +42,9 @@ export type StateView<C> = { readonly [N in keyof C]: CollectionView<C[N] extend
 export type EventOf<E, T extends string> = Omit<RecordedEvent, 'data'> & {
   readonly data: T extends keyof E ? (E[T] extends { schema: Schema<infer D> } ? D : any) : any
 }
+/** In which order the events of several partitions apply. */
+export type Order = 'partition' | 'time' | 'any'
+
 export interface KeyRef {
   readonly collection: string
   readonly key: string
@@ -50,8 +57,10 @@ export interface ProjectionOptions<C extends Record<string, CollectionOptions>, 
   /**
    * 'partition' (default): each partition is a sequence of its own; no key is shared between two of them.
    * 'time': one sequence by (recordedAt, partition, offset), over a fixed range.
+   * 'any': keys may be shared between partitions, in no order: you claim that handlers commute (counts, sums of integers, max,
+   * sets; not sums of floating-point numbers). `auditRebuild` puts the claim to the test.
    */
-  readonly order?: 'partition' | 'time'
+  readonly order?: Order
   readonly collections: C
   /** Per event type, the keys its handler may touch. Default: the event's key in the only collection. */
   readonly keys?: { readonly [K in T]?: (event: EventOf<E, K>) => readonly KeyRef[] }
@@ -76,7 +85,9 @@ export interface Collection {
   readonly index: number
   readonly version: number
   readonly schema: Schema | null
+  /** The declared paths, and those of the columns of type int64. */
   readonly int64: Int64Paths | null
+  readonly columns: Columns | null
 }
 
 export interface EventType {
@@ -95,7 +106,7 @@ export interface Projection {
   readonly kind: 'projection'
   readonly name: string
   readonly version: number
-  readonly order: 'partition' | 'time'
+  readonly order: Order
   readonly collections: readonly Collection[]
   readonly types: ReadonlyMap<string, EventType>
   readonly unknownEvents: 'fail' | 'skip'
@@ -131,9 +142,10 @@ export interface ReducerOptions<S, T extends string> {
   readonly version: number
   readonly collection: string
   readonly schema?: Schema<S>
+  readonly columns?: ColumnDeclarations
   /** The next state of the one entity an event belongs to (under the event's key); null deletes it. */
   readonly on: { readonly [K in T]: (state: S | undefined, event: RecordedEvent) => S | null }
-  readonly order?: 'partition' | 'time'
+  readonly order?: Order
   readonly events?: Readonly<Record<string, EventOptions>>
   readonly upcasters?: ProjectionOptions<any, any, any>['upcasters']
   readonly unknownEvents?: 'fail' | 'skip'
@@ -144,11 +156,11 @@ export interface ReducerOptions<S, T extends string> {
 
 /** One entity per event key: sugar over get, put and delete. A reducer that returns undefined is HANDLER_RETURNED_NOTHING. */
 export function defineReducer<S = any, const T extends string = string>(options: ReducerOptions<S, T>): Projection {
-  const known = ['collection', 'schema', ...PROJECTION_OPTIONS.filter((name) => name !== 'keys' && name !== 'collections')]
+  const known = ['collection', 'schema', 'columns', ...PROJECTION_OPTIONS.filter((name) => name !== 'keys' && name !== 'collections')]
   checkOptions('defineReducer()', options, known, PROJECTION_DEFERRED)
   requireText('defineReducer()', 'collection', options.collection)
   requireFunctions('on', options.on)
-  const { collection, schema, on, ...rest } = options
+  const { collection, schema, columns, on, ...rest } = options
   const handlers: Record<string, (state: any, event: RecordedEvent) => unknown> = Object.create(null)
   for (const [type, reduce] of Object.entries<(state: any, event: RecordedEvent) => unknown>(on)) {
     const handler = (state: any, event: RecordedEvent): unknown => {
@@ -166,7 +178,7 @@ export function defineReducer<S = any, const T extends string = string>(options:
     // The fingerprint of a projection without a module is taken from the text of its handlers.
     handlers[type] = Object.assign(handler, { toString: () => reduce.toString() })
   }
-  const collections = { [collection]: schema === undefined ? {} : { schema } }
+  const collections = { [collection]: { schema, columns } }
   return compile({ ...rest, collections, on: handlers } as LooseOptions, callerOf(defineReducer))
 }
 
@@ -215,17 +227,17 @@ function compile(options: LooseOptions, caller: string | null): Projection {
     kind: 'projection' as const,
     name: options.name, version: options.version, order, collections, types, unknownEvents, idWindow, futureMs,
     module: options.module ?? caller,
-    shape: shapeOf(options, order, types),
+    shape: shapeOf(options, order, collections, types),
   })
 }
 
-function checkOrder(order: string | undefined): 'partition' | 'time' {
-  if (order === undefined || order === 'partition' || order === 'time') return order ?? 'partition'
-  if (order === 'copartition' || order === 'any') {
-    const why = order === 'any' ? 'It needs the determinism audit of verify.' : 'It comes with the Kafka adapter.'
-    throw new RehydrateError('OPTION_DEFERRED', { message: `order: '${order}' is not built yet.`, path: 'order', why })
+function checkOrder(order: string | undefined): Order {
+  if (order === undefined || order === 'partition' || order === 'time' || order === 'any') return order ?? 'partition'
+  if (order === 'copartition') {
+    const why = 'It comes with the Kafka adapter.'
+    throw new RehydrateError('OPTION_DEFERRED', { message: "order: 'copartition' is not built yet.", path: 'order', why })
   }
-  return invalid('defineProjection()', 'order', "'partition' or 'time'", order)
+  return invalid('defineProjection()', 'order', "'partition', 'time' or 'any'", order)
 }
 
 /** Names are kept to what reads well in a path, a table name and a shell, and is safe as the name of a property. */
@@ -239,10 +251,12 @@ function compileCollections(given: Record<string, CollectionOptions>): Collectio
       invalid('defineProjection()', `collections.${name}`, 'a letter or _, then up to 63 letters, digits, _ or -', name)
     }
     const options = given[name] as CollectionOptions
-    checkOptions(`collections.${name}`, options, ['schema', 'version', 'int64'], { columns: 'Typed tables come with verify.' })
+    checkOptions(`collections.${name}`, options, ['schema', 'version', 'int64', 'columns'])
     const version = options.version ?? 1
     requireWhole(`collections.${name}`, 'version', version, 1)
-    return { name, index, version, schema: options.schema ?? null, int64: int64Of(options.int64) }
+    const columns = options.columns === undefined ? null : compileColumns(`collections.${name}.columns`, options.columns)
+    const int64 = int64Of([...(options.int64 ?? []), ...(columns?.int64 ?? [])])
+    return { name, index, version, schema: options.schema ?? null, int64, columns }
   })
 }
 
@@ -291,9 +305,13 @@ function int64Of(paths: readonly string[] | undefined): Int64Paths | null {
   return paths === undefined || paths.length === 0 ? null : compileInt64(paths)
 }
 
-function shapeOf(options: LooseOptions, order: string, types: ReadonlyMap<string, EventType>): Record<string, Value> {
-  const collections = Object.entries(options.collections).map(([name, { version, int64, schema }]) =>
-    ({ name, version: version ?? 1, int64: [...(int64 ?? [])], schema: schema?.['~standard'].vendor ?? null }))
+function shapeOf(
+  options: LooseOptions, order: string, compiled: readonly Collection[], types: ReadonlyMap<string, EventType>,
+): Record<string, Value> {
+  const collections = compiled.map(({ name, version, schema, columns }): Value => ({
+    name, version, int64: [...(options.collections[name]?.int64 ?? [])], schema: schema?.['~standard'].vendor ?? null,
+    ...(columns === null ? {} : { columns: columns.shape }),
+  }))
   const events = [...types.values()].map((type) => ({
     name: type.name, versions: type.upcasters.length + 1, schema: type.schema?.['~standard'].vendor ?? null,
     int64: [...(options.events?.[type.name]?.int64 ?? [])], keys: type.keys !== null,
@@ -320,24 +338,4 @@ function callerOf(callee: Function): string | null {
   const line = holder.stack?.split('\n')[1] ?? ''
   const match = /(?:\(|at )((?:file:\/\/|\/|[A-Za-z]:\\)[^()]*?):\d+:\d+\)?$/.exec(line)
   return match?.[1] ?? null
-}
-
-function requireText(where: string, path: string, value: unknown): void {
-  if (typeof value !== 'string' || value.length === 0) invalid(where, path, 'a non-empty string', value)
-}
-
-function requireWhole(where: string, path: string, value: unknown, least: number): void {
-  if (!Number.isSafeInteger(value) || (value as number) < least) invalid(where, path, `a whole number from ${least}`, value)
-}
-
-function requireFunctions(path: string, given: unknown): void {
-  if (typeof given !== 'object' || given === null) invalid('defineProjection()', path, 'an object of functions', given)
-  for (const [name, value] of Object.entries(given as object)) {
-    if (typeof value !== 'function') invalid('defineProjection()', `${path}.${name}`, 'a function', value)
-  }
-}
-
-function invalid(where: string, path: string, expected: string, actual: unknown): never {
-  const shown = typeof actual === 'object' ? typeName(actual) : String(actual)
-  throw new RehydrateError('CONFIG_INVALID', { message: `${where}: ${path} must be ${expected}.`, path, expected, actual: shown })
 }

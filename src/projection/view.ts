@@ -105,7 +105,9 @@ export class HandlerView {
         const i = find(key)
         try {
           const checked = collection.schema === null ? value : validated(collection.schema, value)
-          write(i, normalise(checked, collection.int64 === null ? undefined : { int64: collection.int64 }))
+          const kept = normalise(checked, collection.int64 === null ? undefined : { int64: collection.int64 })
+          collection.columns?.check(kept)
+          write(i, kept)
         } catch (error) {
           throw this.#violate(placed(error, collection, key))
         }

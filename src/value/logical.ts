@@ -20,6 +20,33 @@ const ISO = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d
 
 /** Microseconds since 1970 UTC of an ISO 8601 text with its offset. Digits finer than a microsecond must be zero. */
 export function timestampOf(text: string, path = '$'): number {
+  return plainInstant(text) ?? instantOf(text, path)
+}
+
+/**
+ * `2024-01-31T12:00:00Z` by its digits, which is what most programs write and takes a third of the time; null for all other forms, and
+ * for what has to be looked at closely (days from the 29th on, mistakes).
+ */
+function plainInstant(text: string): number | null {
+  const separator = text.charCodeAt(10)
+  const isPlain = text.length === 20 && text[4] === '-' && text[7] === '-' && (separator === 0x54 || separator === 0x20)
+    && text[13] === ':' && text[16] === ':' && text[19] === 'Z'
+  if (!isPlain) return null
+  const [century, year, month, day] = [twoDigits(text, 0), twoDigits(text, 2), twoDigits(text, 5), twoDigits(text, 8)]
+  const [hour, minute, second] = [twoDigits(text, 11), twoDigits(text, 14), twoDigits(text, 17)]
+  const isWithin = century >= 17 && century <= 21 && year >= 0 && month >= 1 && month <= 12 && day >= 1 && day <= 28
+    && hour >= 0 && hour <= 23 && minute >= 0 && minute <= 59 && second >= 0 && second <= 59
+  if (!isWithin) return null
+  return (((daysSince1970(century * 100 + year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000
+}
+
+/** −1 or less where they are none. */
+function twoDigits(text: string, at: number): number {
+  const [tens, ones] = [text.charCodeAt(at) - 0x30, text.charCodeAt(at + 1) - 0x30]
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : -1
+}
+
+function instantOf(text: string, path: string): number {
   const parts = ISO.exec(text)
   if (parts === null) throw valueInvalid(path, `is no ISO 8601 time with an offset: ${JSON.stringify(text)}`)
   const [, year, month, day, hour, minute, second, fraction = '', zone] = parts

@@ -46,6 +46,27 @@ export class CanonicalWriter {
     return written
   }
 
+  /**
+   * Begins a map of `count` names, for who writes an object's bytes without the object: `raw` name and `write` value of each
+   * follow.
+   */
+  mapHead(count: number): void {
+    this.#reserve(5)
+    if (count < 16) this.bytes[this.length++] = 0x80 | count
+    else this.#head16(0xde, count)
+  }
+
+  /** Appends bytes that are canonical already. */
+  raw(source: Uint8Array): void {
+    const count = source.length
+    this.#reserve(count)
+    const bytes = this.bytes
+    const at = this.length
+    if (count > 48) bytes.set(source, at)
+    else for (let i = 0; i < count; i++) bytes[at + i] = source[i]!
+    this.length = at + count
+  }
+
   #value(value: Value, depth: number): void {
     switch (typeof value) {
       case 'string': return this.#string(value, depth)
@@ -84,16 +105,14 @@ export class CanonicalWriter {
     const items = value as Record<string, Value | undefined>
     let count = names.length
     for (let i = 0; i < names.length; i++) if (items[names[i]!] === undefined) count--
-    this.#reserve(5)
-    if (count < 16) this.bytes[this.length++] = 0x80 | count
-    else this.#head16(0xde, count)
+    this.mapHead(count)
     for (let i = 0; i < names.length; i++) {
       const name = names[i]!
       const item = items[name]
       if (item === undefined) continue
       this.#trail[depth] = name
       if (shape.refused !== null && !isWellFormed(name)) throw this.#refused(depth, 'has a property name with a lone surrogate')
-      this.#raw(encoded[i]!)
+      this.raw(encoded[i]!)
       this.#value(item, depth + 1)
     }
   }
@@ -212,16 +231,6 @@ export class CanonicalWriter {
   #byte(value: number): void {
     this.#reserve(1)
     this.bytes[this.length++] = value
-  }
-
-  #raw(source: Uint8Array): void {
-    const count = source.length
-    this.#reserve(count)
-    const bytes = this.bytes
-    const at = this.length
-    if (count > 48) bytes.set(source, at)
-    else for (let i = 0; i < count; i++) bytes[at + i] = source[i]!
-    this.length = at + count
   }
 
   #reserve(count: number): void {

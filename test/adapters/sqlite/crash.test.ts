@@ -23,7 +23,7 @@ it(`after each of ${KILLS} kills at random moments, entries and checkpoint are o
     const at = reader.checkpoint?.manifest.position['log/0'] ?? -1
     expect(at).toBeGreaterThanOrEqual(last)
     const values = (await all(reader, 'orders')).map(({ bytes }) => decode(bytes))
-    expect(values).toEqual(Array.from({ length: at < 0 ? 0 : ROWS }, () => at))
+    expect(values).toEqual(Array.from({ length: at < 0 ? 0 : ROWS }, () => ({ at })))
     const rounds = [at - 2, at - 1, at].filter((round) => round >= 0).map((round) => `r${round}`)
     expect([...(await keys(reader, 'rounds'))].sort()).toEqual(rounds.sort())
     await reader.close()

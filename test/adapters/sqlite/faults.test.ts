@@ -65,7 +65,7 @@ describe('a full disk', () => {
     const store = sqlite({ path })
     const session = await openWriter(store)
     const at = session.checkpoint?.manifest.position['log/0'] ?? -1
-    const expected = Array.from({ length: at < 0 ? 0 : 6_000 }, (_, i) => put('orders', `k${i}`, at))
+    const expected = Array.from({ length: at < 0 ? 0 : 6_000 }, (_, i) => put('orders', `k${i}`, { at }))
     expect([...shown(await all(session, 'orders'))].sort()).toEqual([...shown(expected)].sort())
     await store.close()
   })

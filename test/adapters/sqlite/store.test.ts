@@ -12,8 +12,8 @@ describe('options', () => {
     expect(() => sqlite({ path: 'x', pageSizeByte: 4_096 } as never)).toThrow(/Did you mean pageSizeBytes/)
   })
 
-  it.each(['tables', 'position'])('%s is refused as not built yet', (name) => {
-    expect(() => sqlite({ path: 'x', [name]: {} } as never)).toThrow(expect.objectContaining({ code: 'OPTION_DEFERRED' }))
+  it('a position is for tables of another program: a store knows its own', () => {
+    expect(() => sqlite({ path: 'x', position: { at: 'a@1' } } as never)).toThrow(/tables must be an object/)
   })
 
   const wrong = [{}, { path: '' }, { path: ':memory:' }, { path: 7 }, { path: 'x', pageSizeBytes: 5_000 }, { path: 'x', pageSizeBytes: 131_072 }]

@@ -54,7 +54,7 @@ describe('writers in several processes', { timeout: 120_000 }, () => {
     expect(await keys(session, 'rounds')).toContain(`r${position}`)
     expect(await keys(session, 'rounds')).not.toContain(`r${Number(position) + 1}`)
     expect((await store.generations())[0]?.writer).toMatchObject({ epoch: 2, alive: true })
-    await commit(session, { puts: [put('orders', 'mine', 1)], at: 9_999 })
+    await commit(session, { puts: [put('orders', 'mine', { at: 1 })], at: 9_999 })
     await store.close()
   })
 
