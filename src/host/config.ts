@@ -5,6 +5,7 @@ import type { EventSource } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import type { ReplayOptions } from '../replay/api.js'
 import type { StateStore } from '../store/contract.js'
+import type { Against } from '../verify/side.js'
 import { checkOptions, nearest, typeName } from '../value/options.js'
 import { loadModule } from './modules.js'
 
@@ -13,6 +14,8 @@ export interface Job extends Pick<ReplayOptions, 'until' | 'switch' | 'checkpoin
   readonly source: EventSource
   readonly projection: Projection
   readonly store: StateStore
+  /** What `verify`, `diff` and `repair` compare with, by the names that `--against` takes. */
+  readonly verify?: { readonly against?: Readonly<Record<string, Against | StateStore>> }
 }
 
 /** What rehydrate.config.ts exports. */
@@ -77,9 +80,8 @@ function findConfig(folder: string): string {
   throw new RehydrateError('CONFIG_NOT_FOUND', { message: `There is no rehydrate.config.ts (or .js) in ${folder}.` })
 }
 
-const JOB_OPTIONS = ['source', 'projection', 'store', 'until', 'switch', 'checkpoint', 'memoryBytes', 'batch']
+const JOB_OPTIONS = ['source', 'projection', 'store', 'until', 'switch', 'checkpoint', 'memoryBytes', 'batch', 'verify']
 const JOB_DEFERRED = {
-  verify: 'It comes with the comparison (verify, diff, repair).',
   snapshots: 'They come with the snapshot commands.',
   limits: 'They come with throttling.',
   workers: 'They come with the Kafka adapter.',
@@ -119,7 +121,26 @@ function checkJob(name: string, given: unknown): NamedJob {
     throw invalid(`${where}.projection`, 'what defineProjection() or defineReducer() returns', job.projection)
   }
   if (!hasMethods(job.store, 'generations', 'open')) throw invalid(`${where}.store`, 'a store, e.g. sqlite({ path })', job.store)
+  checkVerify(`${where}.verify`, (given as { verify?: unknown }).verify)
   return { ...(given as Job), name }
+}
+
+function checkVerify(where: string, given: unknown): void {
+  if (given === undefined) return
+  checkOptions(where, given, ['against'])
+  const against = (given as { against?: unknown }).against ?? {}
+  if (typeof against !== 'object' || Array.isArray(against)) {
+    throw invalid(`${where}.against`, 'an object of what to compare with, by name', against)
+  }
+  for (const [name, side] of Object.entries(against as object)) {
+    if (!/^[A-Za-z_][A-Za-z0-9_-]*$/.test(name)) throw invalid(`${where}.against.${name}`, 'named with letters, digits, _ and -', name)
+    if (isAgainst(side)) continue
+    throw invalid(`${where}.against.${name}`, 'a store, or tables of one, e.g. sqlite({ path, position, tables })', side)
+  }
+}
+
+function isAgainst(side: unknown): boolean {
+  return hasMethods(side, 'open') && ((side as Partial<Against>).kind === 'against' || hasMethods(side, 'generations'))
 }
 
 function hasMethods(value: unknown, ...names: readonly string[]): boolean {

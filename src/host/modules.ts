@@ -29,6 +29,12 @@ export function packageRoot(): string {
   return folder
 }
 
+/** Name and version of this package. */
+export function packageVersion(): { name: string; version: string } {
+  const { name, version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { name: string; version: string }
+  return { name, version }
+}
+
 /** The modules of this package under the names that others import them by. */
 async function ownModules(wanted: ReadonlySet<string>): Promise<Record<string, unknown>> {
   const root = packageRoot()
