@@ -11,8 +11,7 @@ const KEPT = join(FOLDER, 'trials.ndjson')
 
 /** Runs a module of bench/ in a process of its own, with an empty folder to work in; what it told. Throws where it failed. */
 export function launch<T>(module: string, input: object): T {
-  mkdirSync(FOLDER, { recursive: true })
-  const folder = mkdtempSync(join(FOLDER, 'trial-'))
+  const folder = emptyFolder('trial-')
   try {
     const output = execFileSync(process.execPath, [join(HERE, module), JSON.stringify({ ...input, folder })], {
       encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'],
@@ -22,6 +21,12 @@ export function launch<T>(module: string, input: object): T {
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+/** A new folder in the cache. */
+export function emptyFolder(prefix: string): string {
+  mkdirSync(FOLDER, { recursive: true })
+  return mkdtempSync(join(FOLDER, prefix))
 }
 
 /** Milliseconds that node takes for these arguments. */

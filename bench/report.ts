@@ -17,7 +17,7 @@ export interface Section {
   readonly targets: readonly Target[]
 }
 
-/** Where and on what a run of the bench took place; taken at its start. */
+/** Where and on what a section was measured; taken at its start. */
 export interface Occasion {
   readonly command: string
   readonly startedAt: string
@@ -49,19 +49,26 @@ function revision(): string {
 
 const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1)
 
-export function markdown(at: Occasion, sections: readonly Section[]): string {
+/** What a section found, and when and where. */
+export interface Reported {
+  readonly at: Occasion
+  readonly section: Section
+}
+
+export function markdown(reported: readonly Reported[]): string {
+  const sections = reported.map(({ section }) => section)
   return [
     '# Results', '',
-    `Written by \`${at.command}\`; do not edit.`, '',
-    ...table(['', ''], [
-      ['started', at.startedAt], ['revision', at.revision], ['machine', at.machine], ['load average at the start', at.load],
-    ]), '',
+    'Written by `npm run bench -- --full`, section by section (`--only NAME`), from bench/results; do not edit.', '',
     'Each trial is a process of its own; those of one table take turns, round by round. Figures are medians over the rounds.',
     'Other programs may have run on the machine: compare the ratios, which come from one run, and the CPU seconds beside them.', '',
     '## Targets', '',
     ...table(['', 'target', 'measured', 'met'], sections.flatMap(({ targets }) =>
       targets.map(({ what, target, measured, isMet }) => [what, target, measured, isMet ? 'yes' : '**no**']))),
     ...sections.flatMap(({ title, notes, head, rows }) => ['', `## ${title}`, '', ...notes, '', ...table(head, rows)]),
+    '', '## When and where', '',
+    ...table(['', 'started', 'revision', 'load average then', 'machine', 'command'], reported.map(({ at, section }) =>
+      [section.title, at.startedAt, at.revision, at.load, at.machine, `\`${at.command}\``])),
     '',
   ].join('\n')
 }

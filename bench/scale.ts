@@ -14,6 +14,12 @@ export interface Scale {
   readonly boundedBytes: number
   readonly hashKeys: number
   readonly hashUpdateKeys: number
+  /** Of two states that are compared, by every means. */
+  readonly comparedKeys: number
+  /** The same with maintained digests alone: sizes, and calls in one process. */
+  readonly digests: { readonly keys: readonly number[]; readonly calls: number }
+  /** Logs in which some keys lost an event. */
+  readonly blame: readonly { readonly events: number; readonly keys: number; readonly faults: number }[]
   readonly pause: { readonly log: DataSet; readonly dirtyKeys: number; readonly checkpoints: number }
 }
 
@@ -30,6 +36,9 @@ export const SHORT: Scale = {
   boundedBytes: 16 * MIB,
   hashKeys: 200_000,
   hashUpdateKeys: 200_000,
+  comparedKeys: 50_000,
+  digests: { keys: [50_000], calls: 10 },
+  blame: [{ events: 500, keys: 1, faults: 1 }, { events: 50_000, keys: 250, faults: 3 }],
   pause: { log: log(100_000, 100_000), dirtyKeys: 10_000, checkpoints: 3 },
 }
 
@@ -43,5 +52,8 @@ export const FULL: Scale = {
   boundedBytes: 64 * MIB,
   hashKeys: 1_000_000,
   hashUpdateKeys: 5_000_000,
+  comparedKeys: 1_000_000,
+  digests: { keys: [1_000_000, 5_000_000], calls: 30 },
+  blame: [{ events: 165_000, keys: 1, faults: 1 }, { events: 1_000_000, keys: 5_000, faults: 10 }],
   pause: { log: log(1_000_000, 1_000_000), dirtyKeys: 100_000, checkpoints: 10 },
 }

@@ -258,7 +258,7 @@ export const ERRORS = {
   },
   STORE_GENERATION: {
     exit: 2, acceptable: false,
-    summary: 'The generation does not exist, was never sealed, or is in use.',
+    summary: 'The generation does not exist, was never sealed, is in use, or was begun with other columns.',
     safe: UNTOUCHED,
     fix: '`rehydrate generation list` shows what there is.',
   },
@@ -300,9 +300,9 @@ export const ERRORS = {
   },
   AGAINST_INVALID: {
     exit: 2, acceptable: false,
-    summary: 'What the other side says does not fit together: its parts do not give its own hashes.',
+    summary: 'What the other side says does not fit together, or can not be read as what it is said to be.',
     safe: UNTOUCHED,
-    fix: 'Scrub the other side where it lies (`rehydrate verify --scrub`), or rebuild it.',
+    fix: 'Correct the named row or mapping. A store of ours: scrub it where it lies (`rehydrate verify --scrub`), or rebuild it.',
   },
   LOG_COMPACTED: {
     exit: 2, acceptable: false,
@@ -334,7 +334,7 @@ export const ERRORS = {
     exit: 3, acceptable: false,
     summary: 'The other side did not get where it was waited for in the time given.',
     safe: UNTOUCHED,
-    fix: 'Look whether it still moves, or give it longer: --wait SECONDS.',
+    fix: 'Look whether it still moves, or give it longer: --wait --deadline SECONDS.',
   },
   // 130/143: stopped
   RUN_STOPPED: {

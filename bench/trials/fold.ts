@@ -6,11 +6,12 @@ import { sqlite } from '../../adapters/sqlite/index.js'
 import { openState, replay, type SealedRun, type StateStore } from '../../src/index.js'
 import type { Order } from '../fold.js'
 import { bytesIn, type FoldInput, type FoldResult } from '../fold-trial.js'
-import { COLLECTION, orders } from '../projection.js'
+import { COLLECTION, orders, ordersInColumns } from '../projection.js'
 import { measured, tellResult, trialInput, type Check } from '../trial.js'
 
 export interface EngineInput extends FoldInput {
-  readonly store: 'sqlite' | 'memory'
+  /** 'tables': SQLite, the fields in columns. */
+  readonly store: 'sqlite' | 'memory' | 'tables'
   readonly memoryBytes?: number
 }
 
@@ -35,11 +36,12 @@ async function checkOf(store: StateStore, sealed: SealedRun): Promise<Check> {
 }
 
 const { path, folder, store: kind, memoryBytes } = trialInput<EngineInput>()
-const store = kind === 'sqlite' ? sqlite({ path: join(folder, 'state.db') }) : memoryStore()
+const projection = kind === 'tables' ? ordersInColumns : orders
+const store = kind === 'memory' ? memoryStore() : sqlite({ path: join(folder, 'state.db') })
 let pausedMs = 0
 let checkpointMs = 0
 const { value, cost } = await measured(async () => {
-  const run = replay({ source: fileLog({ path }), projection: orders, store, ...(memoryBytes === undefined ? {} : { memoryBytes }) })
+  const run = replay({ source: fileLog({ path }), projection, store, ...(memoryBytes === undefined ? {} : { memoryBytes }) })
   for await (const event of run) {
     if (event.kind !== 'checkpoint') continue
     pausedMs += event.pauseMs

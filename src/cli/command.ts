@@ -1,9 +1,10 @@
-import { RehydrateError } from '../index.js'
+import { parsePosition, type Position, RehydrateError } from '../index.js'
 import type { Io } from './io.js'
 import type { Output } from './output.js'
 
 export type CommandName =
-  'demo' | 'plan' | 'replay' | 'status' | 'generation' | 'inspect' | 'explain' | 'export' | 'digest' | 'help'
+  'demo' | 'plan' | 'replay' | 'status' | 'generation' | 'verify' | 'diff' | 'repair' | 'inspect' | 'explain' | 'prove' | 'check'
+  | 'export' | 'digest' | 'serve' | 'help'
 
 export interface Command {
   readonly name: CommandName
@@ -62,6 +63,16 @@ export function wholeNumber(name: string, text: string): number {
   const number = Number(text)
   if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number
   throw usage(`${name} takes a whole number, not ${text}.`, { expected: 'a whole number', actual: text })
+}
+
+/** A POSITION or a time. USAGE otherwise, naming the option. */
+export function parseAt(option: string, text: string): Position | Date {
+  if (text.includes('@')) return parsePosition(text)
+  const time = new Date(text)
+  if (/^\d{4}-\d{2}-\d{2}(T.+(Z|[+-]\d{2}:\d{2}))?$/.test(text) && Number.isFinite(time.getTime())) return time
+  throw usage(`${option} ${text}: this is neither a position nor a time.`, {
+    expected: 'PARTITION@OFFSET,… or a time such as 2026-11-21T10:00:00Z', actual: text,
+  })
 }
 
 export function usage(message: string, more: { expected?: unknown; actual?: unknown; fix?: string } = {}): RehydrateError {

@@ -14,6 +14,21 @@ const JOB: Positional = { name: 'JOB', required: false }
 const JOB_FLAG: Flag = { name: 'job', value: 'JOB', summary: 'the job; may be left out where there is one' }
 const GENERATION: Flag = { name: 'generation', value: 'N', summary: 'another generation than the live one' }
 const JSONL: Flag = { name: 'jsonl', summary: 'one JSON line on stdout for each event, as it comes' }
+const AGAINST: Flag = {
+  name: 'against', value: 'AGAINST',
+  summary: 'a name of the configuration (may be left out where it has one), http(s)://…, generation:N, job:NAME, FILE.ndjson',
+}
+const COLLECTION: Flag = { name: 'collection', value: 'NAME', summary: 'the collection; may be left out where there is one' }
+const LIMIT: Flag = { name: 'limit', value: 'N', summary: 'stop at about so many differing keys; default 10,000' }
+const COMPARE_FLAGS: readonly Flag[] = [
+  AGAINST, GENERATION, LIMIT,
+  { name: 'at', value: 'POSITION|TIME', summary: 'our state as it was there, folded again in memory' },
+  { name: 'against-at', value: 'POSITION', summary: 'where the other side stands, on your word; the verdict says so' },
+  { name: 'wait', summary: 'wait for the other side, then fold ours forward in memory to where it stands' },
+  { name: 'deadline', value: 'SECONDS', summary: 'how long to wait; default 60' },
+  { name: 'scrub', summary: 're-read every stored byte first' },
+]
+const TOKEN_FILE: Flag = { name: 'token-file', value: 'FILE', summary: 'the token of the other host; default: REHYDRATE_TOKEN' }
 const RUN_FLAGS: readonly Flag[] = [
   { name: 'until', value: 'head|follow|TIME|POSITION', summary: 'where to end; default head' },
   { name: 'restart', summary: 'begin a new generation instead of going on' },
@@ -49,10 +64,45 @@ export const COMMANDS: readonly Command[] = [
     json: '{job, generations} or {job, generation, previous, executed}',
   },
   {
+    name: 'verify', summary: 'is the state equal to another one at the same position?', positionals: [JOB],
+    flags: [
+      ...COMPARE_FLAGS,
+      { name: 'rebuild', summary: 'fold the log again in other orders and batches, and compare with the state' },
+      { name: 'receipt', value: 'FILE', summary: 'write a signed receipt of the verdict; scrubs first' },
+      { name: 'sign-key', value: 'PEM-FILE', summary: 'the private ed25519 key to sign with' },
+      TOKEN_FILE,
+    ],
+    json: '{verdict, reason?, grade, position, againstPosition, rebuilt: {root}, against: {root}, differing}',
+  },
+  {
+    name: 'diff', summary: 'which keys and fields differ, and which event explains it', positionals: [JOB],
+    flags: [
+      ...COMPARE_FLAGS,
+      { name: 'full', summary: 'every key found, every field, whole values' },
+      { name: 'out', value: 'DIR', summary: 'write the lists as JSON lines' },
+      { name: 'blame', summary: 'read the log again and say which event is consistent with each difference' },
+      { name: 'max-folds', value: 'N', summary: 'handler calls that blame may make; default 1,000,000' },
+      TOKEN_FILE,
+    ],
+    json: '{differences: [{collection, key, kind, fields, blame?}], total, truncated}',
+  },
+  {
+    name: 'repair', summary: 'rewrite what is wrong in our state from the log, or say what would put the other side right',
+    positionals: [JOB],
+    flags: [
+      AGAINST, GENERATION, LIMIT,
+      { name: 'against-at', value: 'POSITION', summary: 'where the other side stands, on your word' },
+      { name: 'execute', summary: 'rewrite our state; without it nothing is changed' },
+      { name: 'out', value: 'FILE', summary: 'write the statements for the other side; default stdout' },
+      TOKEN_FILE,
+    ],
+    json: '{repaired, verdict}',
+  },
+  {
     name: 'inspect', summary: "one key's value, now or then", positionals: [{ name: 'KEY', required: true }],
     flags: [
       JOB_FLAG, GENERATION,
-      { name: 'collection', value: 'NAME', summary: 'the collection; may be left out where there is one' },
+      COLLECTION,
       { name: 'at', value: 'POSITION|TIME', summary: 'the value then, from the log' },
     ],
     json: '{collection, key, value, position}',
@@ -61,9 +111,34 @@ export const COMMANDS: readonly Command[] = [
     name: 'explain', summary: 'the events that made a value, and the value after each', positionals: [{ name: 'KEY', required: true }],
     flags: [
       JOB_FLAG, GENERATION, JSONL,
-      { name: 'collection', value: 'NAME', summary: 'the collection; may be left out where there is one' },
+      COLLECTION,
     ],
     json: '{events: [{partition, offset, type, value}]}',
+  },
+  {
+    name: 'prove', summary: 'a proof that the state holds a key, or does not, for whoever has neither',
+    positionals: [{ name: 'KEY', required: true }],
+    flags: [JOB_FLAG, GENERATION, COLLECTION, { name: 'out', value: 'FILE', summary: 'default stdout' }],
+    json: 'the proof, or {out, kind, collection, key, bytes, root, manifest} (with --out)',
+  },
+  {
+    name: 'check', summary: 'check a proof or a receipt, with nothing but the file', positionals: [{ name: 'FILE', required: true }],
+    flags: [
+      { name: 'root', value: 'HASH', summary: 'a proof: the state root that you have from elsewhere' },
+      { name: 'manifest', value: 'HASH', summary: 'a proof: the manifest hash that you have from elsewhere' },
+      { name: 'public-key', value: 'PEM-FILE', summary: 'a receipt: the key of whom you trust' },
+    ],
+    json: '{valid, kind, steps, …} or {error}',
+  },
+  {
+    name: 'serve', summary: 'let another host compare its state with this one: its digest, read-only', positionals: [JOB],
+    flags: [
+      { name: 'digest', summary: 'what is served; the dashboard is not built yet' },
+      { name: 'host', value: 'HOST', summary: 'default 127.0.0.1' },
+      { name: 'port', value: 'N', summary: 'default 8390; 0: any that is free' },
+      TOKEN_FILE,
+    ],
+    json: '{job, url, generation, position, root}, once, when it is ready',
   },
   {
     name: 'export', summary: 'the state as NDJSON lines {collection, key, value}', positionals: [JOB],
@@ -84,14 +159,13 @@ export const COMMANDS: readonly Command[] = [
   },
 ]
 
-const COMPARISON = 'It comes with the comparison of two states.'
 const SNAPSHOTS = 'It comes with snapshots.'
 
 /** Designed, and refused by name until they are built. */
 export const DEFERRED_COMMANDS: Readonly<Record<string, string>> = {
-  verify: COMPARISON, diff: COMPARISON, repair: COMPARISON, prove: COMPARISON, check: COMPARISON, snapshot: SNAPSHOTS,
+  snapshot: SNAPSHOTS,
   doctor: 'It comes with the operations commands.', init: 'It comes with the operations commands.',
-  completion: 'It comes with the operations commands.', serve: 'It comes with the dashboard.',
+  completion: 'It comes with the operations commands.',
   handover: 'It comes with the cutover.', gate: 'It comes with the cutover.', cutover: 'It comes with the cutover.',
 }
 
@@ -105,7 +179,6 @@ export const DEFERRED_FLAGS: Readonly<Record<string, Readonly<Record<string, str
   plan: DEFERRED_RUN_FLAGS, replay: DEFERRED_RUN_FLAGS,
   '*': {
     'type-field': 'Lines must have the fields of the log format.', 'key-field': 'Lines must have the fields of the log format.',
-    'against': COMPARISON,
   },
 }
 

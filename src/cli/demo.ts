@@ -6,8 +6,10 @@ import { loadConfig, selectJob, type NamedJob } from '../host/config.js'
 import { packageRoot } from '../host/modules.js'
 import { openState, RehydrateError, replay, type Position, type Progress, type SealedRun, type State } from '../index.js'
 import { prepareLog, type PreparedLog } from './flights-log.js'
-import { tallyAirports, type Airport } from './flights-tally.js'
+import { proveAgainstOld, type Proof } from './demo-proof.js'
+import { tallyAirports, type Airport, type Tally } from './flights-tally.js'
 import { firstFlights, flightsOfFixture, flightsOfVega, PARTITIONS, type FlightData } from './flights.js'
+import { layOldService } from './old-service.js'
 
 export interface DemoOptions {
   /** One JSON document instead of text. */
@@ -81,10 +83,27 @@ export async function demo(options: DemoOptions): Promise<number> {
   const computed = await tallyAirports(data)
   live(null)
   const tallyMs = performance.now() - tallyStartedMs
-  const difference = firstDifference(airports, computed)
-  const outcome = { data, folder, log, logMs, sealed, airports, tallied: computed.size, tallyMs, difference }
-  options.out(options.json ? `${JSON.stringify(documentOf(outcome))}\n` : closingLines(outcome))
-  return difference === null ? 0 : 1
+  const difference = firstDifference(airports, computed.airports)
+  const outcome = { data, folder, log, logMs, sealed, airports, tallied: computed.airports.size, tallyMs, difference }
+  if (!options.json) options.out(checkLines(outcome))
+  const proof = difference === null ? await prove(folder, computed, sealed.position, options) : null
+  if (options.json) options.out(`${JSON.stringify({ ...documentOf(outcome), old: proof === null ? null : proofDocument(proof) })}\n`)
+  else if (difference === null) options.out(closingLines(folder))
+  return difference === null ? proof?.exitCode ?? 0 : 1
+}
+
+/** The state against a database that another program wrote: null where there are too few flights to lose one. */
+async function prove(folder: string, { airports, lost }: Tally, position: Position, options: DemoOptions): Promise<Proof | null> {
+  if (lost === null) return null
+  await layOldService(join(folder, 'old.db'), airports, lost, position)
+  if (!options.json) options.out('An "old service" has a database of its own, old.db, written with plain SQL. Is ours equal to it?\n\n')
+  return await proveAgainstOld(folder, options.json, options.out)
+}
+
+/** The documents that the commands printed. */
+function proofDocument({ printed, exitCode }: Proof): object {
+  const [before, diff, repair, after] = printed.map((text): unknown => JSON.parse(text))
+  return { before, diff, repair, after, exitCode }
 }
 
 function stopped(): RehydrateError {
@@ -187,8 +206,8 @@ function sealedLines({ root, position, run, seal, grade }: SealedRun): string {
 `
 }
 
-function closingLines(outcome: Outcome): string {
-  const { airports, tallied, tallyMs, data, difference, folder } = outcome
+function checkLines(outcome: Outcome): string {
+  const { airports, tallied, tallyMs, data, difference } = outcome
   if (difference !== null) {
     return `  check    a plain loop over the ${data.rows} DISAGREES, first at ${difference.airport}
              rebuilt   ${JSON.stringify(difference.rebuilt)}
@@ -198,12 +217,17 @@ function closingLines(outcome: Outcome): string {
   return `  check    a plain loop over the ${data.rows} agrees: ${airports.size} of ${tallied} airports (${seconds(tallyMs)})
 
 ${tableOf(airports)}
-The folder is a project of its own: log, projection (30 lines), configuration, state. Try next:
+`
+}
+
+function closingLines(folder: string): string {
+  return `The folder is a project of its own: log, projection (30 lines), configuration, state. Try next:
 
   cd ${folder}
   alias rehydrate='node ${join(packageRoot(), 'dist', 'src', 'cli', 'main.js')}'
   rehydrate status
   rehydrate inspect ORD            # the state of one airport
+  rehydrate verify --rebuild       # fold the log again in other orders: the same root?
   rehydrate replay                 # nothing to do: the log has not grown
   rehydrate replay --restart       # again from the first event: the same root
   …change 15 to 30 in airports.ts  # the next replay refuses, until its version is raised

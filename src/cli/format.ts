@@ -5,6 +5,11 @@ export function grouped(count: number): string {
   return Math.round(count).toLocaleString('en-US')
 }
 
+/** 1 key, 1,234 keys */
+export function counted(number: number, noun: string): string {
+  return `${grouped(number)} ${noun}${number === 1 ? '' : 's'}`
+}
+
 const UNITS = [{ size: 1e9, unit: ' G' }, { size: 1e6, unit: ' M' }, { size: 1e4, unit: ' k', divisor: 1e3 }]
 
 function scaleOf(count: number): { divisor: number; unit: string } {

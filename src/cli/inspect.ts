@@ -1,9 +1,9 @@
 import type { NamedJob } from '../host/config.js'
 import {
-  encode, explain, formatPosition, openState, parsePosition, type Position, positionAt, positionToJson, RehydrateError, type State,
+  encode, explain, formatPosition, openState, type Position, positionAt, positionToJson, RehydrateError, type State,
   stringifyJson, type Value,
 } from '../index.js'
-import { type Context, type Handler, usage } from './command.js'
+import { type Context, type Handler, parseAt, usage } from './command.js'
 import { withJob } from './job.js'
 
 export const inspectCommand: Handler = (context) => withJob(context, async (job) => {
@@ -43,7 +43,7 @@ async function readNow(context: Context, job: NamedJob, collection: string, key:
 }
 
 async function readThen(context: Context, job: NamedJob, collection: string, key: string, at: string): Promise<Found> {
-  const asked = parseAt(at)
+  const asked = parseAt('--at', at)
   if (context.flags.has('generation')) throw usage('--at folds the log; it goes without --generation.')
   // Events that the state was built without are left out here too.
   const manifest = (await job.store.generations()).find(({ live }) => live)?.checkpoint?.manifest
@@ -106,7 +106,7 @@ function openJobState(context: Context, job: NamedJob): Promise<State> {
   return openState(job.store, { projection: job.projection, ...(generation === undefined ? {} : { generation }) })
 }
 
-function collectionOf(context: Context, job: NamedJob): string {
+export function collectionOf(context: Context, job: NamedJob): string {
   const names = job.projection.collections.map(({ name }) => name)
   const given = context.flags.text('collection')
   if (given === undefined && names.length > 1) {
@@ -123,13 +123,4 @@ function collectionOf(context: Context, job: NamedJob): string {
 async function writeWithValue(context: Context, head: object, value: Value): Promise<void> {
   if (context.output.reader === 'person') return
   await context.output.write(`${JSON.stringify(head).slice(0, -1)},"value":${stringifyJson(value)}}\n`)
-}
-
-function parseAt(text: string): Position | Date {
-  if (text.includes('@')) return parsePosition(text)
-  const time = new Date(text)
-  if (/^\d{4}-\d{2}-\d{2}(T.+(Z|[+-]\d{2}:\d{2}))?$/.test(text) && Number.isFinite(time.getTime())) return time
-  throw usage(`--at ${text}: this is neither a position nor a time.`, {
-    expected: 'PARTITION@OFFSET,… or a time such as 2026-11-21T10:00:00Z', actual: text,
-  })
 }

@@ -15,7 +15,7 @@ export const planCommand: Handler = (context) => withJob(context, async (job) =>
 
 /** Flags over configuration over defaults. */
 export function replayOptions({ flags }: Context, job: NamedJob): ReplayOptions {
-  const { name: _, ...options } = job
+  const { name: _, verify: _verify, ...options } = job
   const until = flags.text('until')
   return {
     ...options,

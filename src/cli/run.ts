@@ -10,10 +10,16 @@ const HANDLERS: Readonly<Record<CommandName, () => Promise<Handler>>> = {
   replay: async () => (await import('./replay.js')).replayCommand,
   status: async () => (await import('./status.js')).statusCommand,
   generation: async () => (await import('./generation.js')).generationCommand,
+  verify: async () => (await import('./verify.js')).verifyCommand,
+  diff: async () => (await import('./diff.js')).diffCommand,
+  repair: async () => (await import('./repair.js')).repairCommand,
   inspect: async () => (await import('./inspect.js')).inspectCommand,
   explain: async () => (await import('./inspect.js')).explainCommand,
+  prove: async () => (await import('./prove.js')).proveCommand,
+  check: async () => (await import('./check.js')).checkCommand,
   export: async () => (await import('./export.js')).exportCommand,
   digest: async () => (await import('./digest.js')).digestCommand,
+  serve: async () => (await import('./serve.js')).serveCommand,
   help: async () => (await import('./help.js')).helpCommand,
 }
 

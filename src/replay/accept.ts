@@ -1,5 +1,5 @@
 import { ERRORS, RehydrateError, isAcceptable } from '../errors.js'
-import { parsePartition, type Offset } from '../log/position.js'
+import { formatPartition, parsePartition, type Offset } from '../log/position.js'
 import type { AcceptedGap } from '../log/sequence.js'
 import type { Accepted } from '../store/checkpoint.js'
 import { nearest } from '../value/options.js'
@@ -50,6 +50,24 @@ export function parseWaivers(texts: readonly string[]): Waivers {
     }
   }
   return { leftOut, gaps, historyBefore, codeChanged }
+}
+
+/**
+ * The `CODE=WHERE` texts that waive again what a manifest lists: events left out, gaps, missing history. What says how the state was
+ * made (PROJECTION_CHANGED, REPAIRED) waives nothing of a log.
+ */
+export function waiverTexts(accepted: readonly Accepted[]): string[] {
+  return accepted.flatMap(({ code, partition, from, to }) => {
+    if (partition === undefined) return []
+    const name = formatPartition(partition)
+    switch (code) {
+      case 'HANDLER_FAILED':
+      case 'EVENT_INVALID': return from === undefined ? [] : [`${code}=${name}@${from}`]
+      case 'LOG_GAP': return from === undefined || to === undefined ? [] : [`${code}=${name}@${from}..${to}`]
+      case 'HISTORY_INCOMPLETE': return to === undefined ? [] : [`${code}=${name}@${to + 1}`]
+      default: return []
+    }
+  })
 }
 
 /** The same waiver is listed once, in a fixed order: the manifest depends on what was waived, not on when. */

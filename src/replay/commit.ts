@@ -1,7 +1,8 @@
 import { hashEntries, hashKeys } from '../digest/batch.js'
+import type { TrieChange } from '../digest/changes.js'
 import { collectionRoot, formatHash, HASH_BYTES, parseHash, stateRoot } from '../digest/hash.js'
 import { KeySet, type KeySum } from '../digest/key-set.js'
-import { updateTrie, type TrieChange } from '../digest/trie.js'
+import { updateTrie } from '../digest/trie.js'
 import { positionToJson } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
 import type { Fingerprint } from '../projection/fingerprint.js'
@@ -19,7 +20,7 @@ import { MARKS, MERGE, SCAN_PAGE } from './state.js'
 import type { WorkingSet } from './working-set.js'
 
 /** Collections of the engine that decide how the next event applies: what `control` in the manifest covers. */
-const CONTROL: ReadonlySet<string> = new Set([OWNERS, IDS, MERGE])
+export const CONTROL: ReadonlySet<string> = new Set([OWNERS, IDS, MERGE])
 
 /** So many of the keys written since the last seal are re-read by the next one. */
 const WRITTEN_KEPT = 100_000
@@ -251,9 +252,8 @@ function changesByCollection(
   return new Map([...collections].map(([collection, list]) => {
     const keyHashes = hashKeys(list.map(({ key }) => key))
     return [collection, list.map(({ key, hash: valueHash }, i): TrieChange => {
-      const hash = read.get(ownerKey(collection, key))
       const keyHash = keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
-      return { keyHash, valueHash, was: hash === undefined ? undefined : { key, hash } }
+      return { key, keyHash, valueHash, was: read.get(ownerKey(collection, key)) }
     })]
   }))
 }

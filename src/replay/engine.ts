@@ -2,6 +2,7 @@ import { RehydrateError } from '../errors.js'
 import { beforeFirst, headOf } from '../log/bounds.js'
 import { formatPosition, samePosition, type Offset, type Position } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
+import { tablesOf } from '../projection/tables.js'
 import type { Checkpoint } from '../store/checkpoint.js'
 import type { StoreSession } from '../store/contract.js'
 import type { Phase, ReplayOptions, RunEvent, RunTotals, SealedRun, World } from './api.js'
@@ -86,7 +87,7 @@ export class Engine {
       this.#generation = start.generation
       const store = await options.store.open({
         generation: start.generation, mode: 'write', incarnation: world.token(), owner: world.owner,
-        nowMs: world.clock.nowMs(), takeover: settings.takeover,
+        nowMs: world.clock.nowMs(), takeover: settings.takeover, tables: tablesOf(options.projection),
       })
       if (store.checkpoint?.manifestHash === start.checkpoint?.manifestHash) {
         this.#store = store

@@ -1,6 +1,7 @@
 import { hashKeys } from '../digest/batch.js'
+import { latin1 } from '../digest/changes.js'
 import { HASH_BYTES } from '../digest/hash.js'
-import { latin1, updateTrie, type LoadPages } from '../digest/trie.js'
+import { updateTrie, type LoadPages } from '../digest/trie.js'
 import type { StoreSession } from '../store/contract.js'
 import { binaryOf } from '../value/canonical.js'
 import { assertIntact } from './working-set.js'
@@ -28,7 +29,7 @@ export async function assertListed(session: StoreSession, collection: string, ke
     const hash = found.get(key) ?? null
     const keyHash = keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
     // A change to what is there already changes nothing; but it must be what is listed.
-    return { keyHash, valueHash: hash, was: { key, hash: hash === null ? null : latin1(hash) } }
+    return { key, keyHash, valueHash: hash, was: hash === null ? null : latin1(hash) }
   })
   await updateTrie(collection, changes, pagesOf(session))
 }

@@ -43,12 +43,13 @@ export async function buildDigest({ session, committer, clock, signal }: SealPor
   const collections = (await session.collections()).filter((name) => name !== DIGEST && name !== MARKS)
   for (const collection of new Set([...collections, ...committer.counted])) {
     const builder = new TrieBuilder(collection, (key, page) => pages.push({ collection: DIGEST, key, value: page }))
-    const arena = new EntryArena(ARENA_BYTES)
+    const arena = new EntryArena(ARENA_BYTES, true)
     const stored = new KeySet(undefined)
     for (let pass = 0; !arena.isComplete; pass++) {
       for await (const entries of scanPages(session, collection)) {
-        const keyHashes = hashKeys(entries.map(({ key }) => key))
-        arena.add(keyHashes, assertIntact(entries))
+        const keys = entries.map(({ key }) => key)
+        const keyHashes = hashKeys(keys)
+        arena.add(keyHashes, assertIntact(entries), keys)
         if (pass === 0) stored.addHashes(keyHashes)
         await clock.sleep(0)
         if (signal.aborted) return false

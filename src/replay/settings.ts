@@ -32,13 +32,12 @@ export const DEFAULT_LIMITS: ReadLimits = { events: 2_000, bytes: MIB }
 const KNOWN = [
   'source', 'projection', 'store', 'until', 'restart', 'takeover', 'accept', 'switch', 'checkpoint', 'memoryBytes', 'batch', 'signal',
 ]
-export const DEFERRED_OPTIONS: Readonly<Record<string, string>> = {
+const DEFERRED_OPTIONS: Readonly<Record<string, string>> = {
   workers: 'Workers come with the Kafka adapter.',
   shard: 'Shards come with the Kafka adapter.',
   fromSnapshot: 'Snapshots come later.',
   baseline: 'Baselines come later.',
   limits: 'Limits of bytes per second come with the Kafka adapter.',
-  verify: 'Comparison comes next.',
   snapshots: 'Snapshots come later.',
 }
 

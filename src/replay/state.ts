@@ -74,7 +74,8 @@ export async function openState(
   }
 }
 
-async function liveGeneration(store: StateStore): Promise<number> {
+/** The live generation. STORE_NOT_FOUND where there is none. */
+export async function liveGeneration(store: StateStore): Promise<number> {
   const rows = await store.generations()
   const live = rows.find((row) => row.live)
   if (live !== undefined) return live.generation
@@ -109,7 +110,7 @@ export async function readEngineCollection<T>(
 function rootOf(collection: string, entries: readonly Entry[]): string {
   const arena = new EntryArena(Infinity)
   arena.add(hashKeys(entries.map(({ key }) => key)), hashValues(entries.map(({ bytes }) => bytes)))
-  const builder = new TrieBuilder(collection, () => {})
+  const builder = new TrieBuilder(collection, null)
   for (const _ of arena.drain(builder));
   const { count, trieHash } = builder.finish()
   return formatHash(collectionRoot(count, trieHash))

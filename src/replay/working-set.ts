@@ -1,7 +1,7 @@
 import { RehydrateError } from '../errors.js'
 import { hashValues } from '../digest/batch.js'
 import { HASH_BYTES } from '../digest/hash.js'
-import { latin1 } from '../digest/trie.js'
+import { latin1 } from '../digest/changes.js'
 import type { Collection, Projection } from '../projection/define.js'
 import { Slot } from '../projection/view.js'
 import type { Entry, StoreSession } from '../store/contract.js'

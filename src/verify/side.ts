@@ -47,8 +47,8 @@ export interface Hello {
   readonly manifestHash: string
   /** Of the projection's collections, the non-empty ones. */
   readonly collections: Readonly<Record<string, CollectionRoot>>
-  /** What was read, per partition: for the question whether two rebuilds had one input. */
-  readonly inputs: Readonly<Record<string, Inputs>>
+  /** Per partition the chain over what was read, hexadecimal, null where none is kept: whether two rebuilds had one input. */
+  readonly chains: Readonly<Record<string, string | null>>
 }
 
 /** A side with a maintained digest: equal is known at once, differences in O(differences · log n). */
@@ -62,6 +62,8 @@ export interface DigestSide {
   readonly pages: (keys: readonly string[]) => Promise<ReadonlyMap<string, Uint8Array>>
   /** Canonical bytes by key; those that are not there are left out. STATE_CORRUPT for bytes that do not fit their hash. */
   readonly values: (collection: string, keys: readonly string[]) => Promise<ReadonlyMap<string, Uint8Array>>
+  /** What was read, per partition, as far back as that is kept: for the question where two inputs part. */
+  readonly inputs: () => Promise<Readonly<Record<string, Inputs>>>
   /** What was exchanged with another host so far; null in process. */
   readonly traffic: () => Traffic | null
   /** Idempotent. */
@@ -84,7 +86,7 @@ export interface RowSide {
   readonly collections: ReadonlyMap<string, RowCollection>
   /** Collections of the projection that a person left out of the comparison; the verdict says so. */
   readonly leftOut: readonly string[]
-  /** All rows, in any order; the same rows at every call. Errors name the row: VALUE_INVALID, KEY_INVALID, NUMBER_INEXACT, COLUMN_UNKNOWN. */
+  /** All rows, in any order; the same at every call. Errors name the row: VALUE_INVALID, KEY_INVALID, NUMBER_INEXACT, COLUMN_UNKNOWN. */
   readonly scan: (collection: string) => AsyncIterable<RowBlock>
   /** Canonical bytes by key; those that are not there are left out. */
   readonly values: (collection: string, keys: readonly string[]) => Promise<ReadonlyMap<string, Uint8Array>>

@@ -238,7 +238,7 @@ test('every failure before a run is a document too', async () => {
   const codes = [['--config', 'broken.ts'], ['--config', 'none.ts'], ['ordres'], ['--until', 'x']].map(async (args) =>
     (await cli(folder, ['replay', ...args, '--json'])).json().error.code)
   expect(await Promise.all(codes)).toEqual(['CONFIG_LOAD_FAILED', 'CONFIG_NOT_FOUND', 'CONFIG_NOT_FOUND', 'USAGE'])
-  const deferred = await cli(folder, ['verify', '--json'])
+  const deferred = await cli(folder, ['snapshot', '--json'])
   expect([deferred.exit, deferred.json().error.code]).toEqual([64, 'OPTION_DEFERRED'])
 })
 

@@ -116,7 +116,9 @@ test('the plain loop counts, sums, and keeps the first of the longest delays and
       yield [flight('c', 'SEA', 16), flight('d', 'DEN', -3)]
     },
   }
-  expect(Object.fromEntries(await tallyAirports(data))).toEqual({
+  const { airports, lost } = await tallyAirports(data)
+  expect(lost).toEqual({ airport: 'ORD', delay: 15 })
+  expect(Object.fromEntries(airports)).toEqual({
     ORD: {
       landed: 4, delayed: 2, delayTotal: 44,
       longestDelay: { delay: 16, departed: 'b', origin: 'SFO' }, lastArrival: { departed: 'd', origin: 'DEN' },

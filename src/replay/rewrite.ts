@@ -1,0 +1,105 @@
+import { hashEntries, hashKeys } from '../digest/batch.js'
+import { collectionRoot, formatHash, HASH_BYTES, parseHash, stateRoot } from '../digest/hash.js'
+import { updateTrie } from '../digest/trie.js'
+import { RehydrateError } from '../errors.js'
+import type { Projection } from '../projection/define.js'
+import { tablesOf } from '../projection/tables.js'
+import { makeManifestHash } from '../store/checkpoint-codec.js'
+import type { Checkpoint, CollectionRoot, Manifest } from '../store/checkpoint.js'
+import type { EntryKey, PutEntry, StateStore, StoreSession } from '../store/contract.js'
+import type { Value } from '../value/canonical.js'
+import { mergeAccepted } from './accept.js'
+import type { World } from './api.js'
+import { DIGEST, pagesOf } from './listed.js'
+
+/** What one key is to hold; undefined: nothing. */
+export interface Rewritten {
+  readonly collection: string
+  readonly key: string
+  readonly value: Value | undefined
+}
+
+export interface RewriteOptions {
+  readonly store: StateStore
+  readonly generation: number
+  readonly projection: Projection
+  /** Each key once. */
+  readonly keys: readonly Rewritten[]
+  /** The checkpoint that the values belong to: FENCED where the store has moved on. */
+  readonly manifestHash: string
+  readonly world: World
+}
+
+/**
+ * Puts single keys right, outside of any replay, in one commit with the digest. The checkpoint says so for good: REPAIRED stands among
+ * what was waived. ALREADY_RUNNING while a writer lives, FENCED where another checkpoint is there by now.
+ */
+export async function rewriteKeys({ store, generation, projection, keys, manifestHash, world }: RewriteOptions): Promise<Checkpoint> {
+  const session = await store.open({
+    generation, mode: 'write', incarnation: world.token(), owner: world.owner, nowMs: world.clock.nowMs(), takeover: false,
+    tables: tablesOf(projection),
+  })
+  try {
+    const { checkpoint, writer } = session
+    if (checkpoint === null || writer === null || checkpoint.collections === null || checkpoint.manifestHash !== manifestHash) {
+      throw new RehydrateError('FENCED', {
+        message: `Generation ${generation} has another checkpoint than the one that was compared.`,
+        expected: manifestHash, actual: checkpoint?.manifestHash ?? null, fix: 'Run the same command again.',
+      })
+    }
+    const puts = [...hashEntries(keys.flatMap(({ collection, key, value }) => (value === undefined ? [] : [{ collection, key, value }])))]
+    const deletes: EntryKey[] = keys.filter(({ value }) => value === undefined).map(({ collection, key }) => ({ collection, key }))
+    const digest = await updatedDigest(session, checkpoint.collections, puts, deletes)
+    const manifest = repaired(checkpoint.manifest, keys, digest.roots)
+    const next: Checkpoint = {
+      ...checkpoint, manifest, manifestHash: makeManifestHash(manifest), writer, collections: digest.roots,
+      writtenAtMs: world.clock.nowMs(),
+    }
+    const changes = { puts: [...puts, ...digest.puts], deletes: [...deletes, ...digest.deletes] }
+    await session.commit(changes, next, writer, { durable: true })
+    return next
+  } finally {
+    await session.close()
+  }
+}
+
+type Roots = Readonly<Record<string, CollectionRoot>>
+
+/** The digest with these entries, whatever it listed for them before. */
+async function updatedDigest(
+  session: StoreSession, before: Roots, puts: readonly PutEntry[], deletes: readonly EntryKey[],
+): Promise<{ roots: Roots; puts: PutEntry[]; deletes: EntryKey[] }> {
+  const roots = { ...before }
+  const pages: { collection: string; key: string; value: Value }[] = []
+  const gone: EntryKey[] = []
+  for (const collection of new Set([...puts, ...deletes].map((entry) => entry.collection))) {
+    const changed = [
+      ...puts.filter((put) => put.collection === collection).map(({ key, hash }) => ({ key, hash })),
+      ...deletes.filter((entry) => entry.collection === collection).map(({ key }) => ({ key, hash: null })),
+    ]
+    const keyHashes = hashKeys(changed.map(({ key }) => key))
+    const changes = changed.map(({ key, hash }, i) =>
+      ({ key, keyHash: keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), valueHash: hash }))
+    const update = await updateTrie(collection, changes, pagesOf(session))
+    for (const { key, page } of update.puts) pages.push({ collection: DIGEST, key, value: page })
+    for (const key of update.deletes) gone.push({ collection: DIGEST, key })
+    roots[collection] = { count: update.count, root: formatHash(collectionRoot(update.count, update.trieHash)) }
+  }
+  const present = Object.fromEntries(Object.entries(roots).filter(([, { count }]) => count > 0))
+  return { roots: present, puts: [...hashEntries(pages)], deletes: gone }
+}
+
+/** So many keys are named in the seal. */
+const NAMED = 10
+
+function repaired(manifest: Manifest, keys: readonly Rewritten[], roots: Roots): Manifest {
+  const names = keys.map(({ collection, key }) => `${collection}/${key}`).sort()
+  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : ''
+  const own = Object.entries(roots).filter(([name]) => !name.startsWith('$'))
+    .map(([name, { count, root }]) => [name, { count, root: parseHash(root) }] as const)
+  return {
+    ...manifest,
+    root: formatHash(stateRoot(new Map(own))),
+    accepted: mergeAccepted(manifest.accepted, [{ code: 'REPAIRED', detail: `${names.slice(0, NAMED).join(', ')}${more}` }]),
+  }
+}
