@@ -34,6 +34,23 @@ describe('the demo', () => {
     expect(exitCode).toBe(0)
   })
 
+  test('proves itself against the database of an old service: mismatch, the airport, the field and the event, repair, match', async () => {
+    const { exitCode, text } = await shown({})
+    expect(text).toContain('$ rehydrate verify --against old ; echo $?\nflights  MISMATCH: 1 of 204 keys differs\n')
+    expect(text).toContain('airports/ORD\n  $.landed      rebuilt 553  against 552\n')
+    expect(text).toMatch(/ {2}blame {2}consistent with the loss of flights\/0@\d+ \(FlightLanded\), the only such event\n1\n/)
+    expect(text).toContain('UPDATE "airport" SET "landed" = 553')
+    expect(text).toContain('flights  MATCH: 204 keys are equal\n')
+    expect(exitCode).toBe(0)
+    expect(await document({})).toMatchObject({
+      old: {
+        before: { verdict: 'mismatch', differing: 1, asserted: false },
+        diff: { differences: [{ key: 'ORD', kind: 'value', blame: { hypothesis: 'lost', candidates: 1, exhaustive: true } }] },
+        repair: { theirs: 1, repaired: 0 }, after: { verdict: 'match' }, exitCode: 0,
+      },
+    })
+  })
+
   test('gives the same root every time, each time from the first event', async () => {
     const [first, again] = [await document({}), await document({})]
     expect(again).toMatchObject({ root: first['root'], manifest: first['manifest'], applied: 10_000, agrees: true })

@@ -5,7 +5,7 @@ import Database from 'better-sqlite3'
 import { afterAll, describe, expect, test } from 'vitest'
 import { memoryLog, type MemoryLog } from '../../adapters/memory/index.js'
 import { sqlite } from '../../adapters/sqlite/index.js'
-import { defineProjection, isRehydrateError, scrub, type Projection } from '../../src/index.js'
+import { defineProjection, isRehydrateError, scrub, verify, type Projection } from '../../src/index.js'
 import { accountLog, accounts } from '../support/accounts.js'
 import { failureOf, runIn, seeded, worldOf } from '../support/worlds.js'
 
@@ -119,6 +119,43 @@ describe('one changed cell anywhere in a SQLite state', () => {
       expect(tampered).toBeGreaterThan(40)
       expect(missed).toEqual([])
     })
+  }
+})
+
+test('one changed cell of a table of another program is a mismatch of that one key, or a row that can not be read', { timeout: 60_000 }, async () => {
+  const random = seeded(5)
+  const [path, old] = [join(folder, 'mine.db'), join(folder, 'old.db')]
+  await runIn(worldOf(1), { source: log(), projection: typed, store: sqlite({ path }) })
+  const db = new Database(old)
+  db.exec(`ATTACH '${path}' AS mine`)
+  db.exec('CREATE TABLE account AS SELECT key, balance, moves, chain FROM mine.accounts')
+  db.exec('CREATE TABLE gone AS SELECT key, times, last FROM mine.closed')
+  db.exec('CREATE UNIQUE INDEX account_key ON account (key); CREATE UNIQUE INDEX gone_key ON gone (key)')
+  db.close()
+  const against = (file: string) => sqlite({
+    path: file, position: { at: 'moves/0@399,moves/1@399' },
+    tables: {
+      accounts: { table: 'account', key: 'key', columns: { balance: 'balance', moves: 'moves', chain: 'chain' } },
+      closed: { table: 'gone', key: 'key', columns: { times: 'times', last: 'last' } },
+    },
+  })
+  const rebuilt = { store: sqlite({ path }), projection: typed }
+  expect(await verify({ rebuilt, against: against(old) })).toMatchObject({ verdict: 'match' })
+  const copy = join(folder, 'old-copy.db')
+  for (const [name, keyed] of [['account', ['key', 'balance', 'moves', 'chain']], ['gone', ['key', 'times', 'last']]] as const) {
+    const reader = new Database(old, { readonly: true })
+    const keys = reader.prepare(`SELECT key FROM ${name}`).pluck().all()
+    reader.close()
+    for (const column of keyed) {
+      for (let i = 0; i < 5; i++) {
+        copyFileSync(old, copy)
+        const key = keys[Math.floor(random() * keys.length)]
+        if (!tamper(copy, { table: name, column, rowid: 'key', where: 'key = ?', key }, random)) continue
+        const verdict = await verify({ rebuilt, against: against(copy) }).catch((error: unknown) => error)
+        if (isRehydrateError(verdict)) expect(verdict.code).toBe('AGAINST_INVALID')
+        else expect(verdict).toMatchObject({ verdict: 'mismatch', differing: column === 'key' ? 2 : 1 })
+      }
+    }
   }
 })
 
