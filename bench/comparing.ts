@@ -79,7 +79,7 @@ export function comparing(scale: Scale): Section {
   const rate = (name: string): number => over(results.get(name), ({ cpuMs }) => (states.keys * 1_000) / cpuMs)
   const mine = wallMs(told(OURS, 'differing'))
   const row = ([name, list]: [string, readonly Found[]]): string[] => [
-    name, seconds(wallMs(name)), seconds(over(list, ({ cpuMs }) => cpuMs)), count(rate(name)),
+    name, seconds(wallMs(name)), seconds(over(list, ({ cpuMs }) => cpuMs)), name.startsWith(OURS) ? '' : count(rate(name)),
     name.startsWith('rehydrate') ? '' : `${(wallMs(name) / mine).toFixed(1)}×`,
   ]
   const best = variants.reduce((a, b) => (wallMs(a.name) <= wallMs(b.name) ? a : b)).name

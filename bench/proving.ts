@@ -54,7 +54,7 @@ export function scrubbing(scale: Scale): Section {
 }
 
 export function typedTables(scale: Scale): Section {
-  const data = dataSet({ ...scale.partitioned, partitions: 1 })
+  const data = dataSet(scale.columns)
   const fold = (store: 'sqlite' | 'tables'): FoldResult => launch<FoldResult>('trials/fold.js', { path: data.path, store })
   const results = interleaved<FoldResult>(scale.rounds, [
     { name: 'canonical bytes', run: () => fold('sqlite') },

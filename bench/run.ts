@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: a short set, told on the screen. `npm run bench -- --full`: the whole one, kept in bench/results and written to
- * bench/RESULTS.md. `--only NAME,NAME`: these sections; the others stay as they were found. `--rounds N`: other than 3.
+ * bench/RESULTS.md. `--only NAME,NAME`: these sections; the others stay as they were found. `--rounds N`: other than 2, or 3.
  */
 import { parseArgs } from 'node:util'
 import { comparing, digests } from './comparing.js'

@@ -20,6 +20,8 @@ export interface Scale {
   readonly digests: { readonly keys: readonly number[]; readonly calls: number }
   /** Logs in which some keys lost an event. */
   readonly blame: readonly { readonly events: number; readonly keys: number; readonly faults: number }[]
+  /** Kept as canonical bytes, and as a table with columns. */
+  readonly columns: DataSet
   readonly pause: { readonly log: DataSet; readonly dirtyKeys: number; readonly checkpoints: number }
 }
 
@@ -27,7 +29,7 @@ const MIB = 1_024 * 1_024
 const log = (events: number, keys: number, partitions = 1): DataSet => ({ events, keys, partitions })
 
 export const SHORT: Scale = {
-  rounds: 3,
+  rounds: 2,
   fold: log(500_000, 50_000),
   transactions: [10_000],
   autocommit: log(20_000, 2_000),
@@ -36,9 +38,10 @@ export const SHORT: Scale = {
   boundedBytes: 16 * MIB,
   hashKeys: 200_000,
   hashUpdateKeys: 200_000,
-  comparedKeys: 50_000,
-  digests: { keys: [50_000], calls: 10 },
-  blame: [{ events: 500, keys: 1, faults: 1 }, { events: 50_000, keys: 250, faults: 3 }],
+  comparedKeys: 20_000,
+  digests: { keys: [20_000], calls: 10 },
+  blame: [{ events: 500, keys: 1, faults: 1 }, { events: 20_000, keys: 100, faults: 3 }],
+  columns: log(100_000, 10_000),
   pause: { log: log(100_000, 100_000), dirtyKeys: 10_000, checkpoints: 3 },
 }
 
@@ -53,7 +56,8 @@ export const FULL: Scale = {
   hashKeys: 1_000_000,
   hashUpdateKeys: 5_000_000,
   comparedKeys: 1_000_000,
-  digests: { keys: [1_000_000, 5_000_000], calls: 30 },
+  digests: { keys: [1_000_000, 5_000_000], calls: 100 },
   blame: [{ events: 165_000, keys: 1, faults: 1 }, { events: 1_000_000, keys: 5_000, faults: 10 }],
+  columns: log(1_000_000, 100_000),
   pause: { log: log(1_000_000, 1_000_000), dirtyKeys: 100_000, checkpoints: 10 },
 }

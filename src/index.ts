@@ -84,6 +84,7 @@ export type {
 } from './projection/define.js'
 export { openState, type State } from './replay/state.js'
 export { positionAt } from './replay/cut-search.js'
+export { cutAt } from './replay/end.js'
 export type {
   Eta, Grade, Phase, Plan, Progress, ReplayOptions, Run, RunEvent, RunTotals, SealedRun,
 } from './replay/api.js'
@@ -160,3 +161,7 @@ export type { Checked, CheckedStep } from './verify/checks.js'
 export { signReceipt, verifyEd25519 } from './host/keys.js'
 export { remoteSide, type RemoteOptions } from './host/remote.js'
 export { serveDigest, type DigestServer, type ServeDigestOptions } from './host/serve-digest.js'
+// For blame: which events touch which keys, kept between calls.
+export type { OffsetsFile } from './verify/key-offsets.js'
+export { offsetsFile } from './host/offsets-file.js'
+export { MAX_FIELDS } from './verify/fields.js'

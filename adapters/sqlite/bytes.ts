@@ -1,7 +1,7 @@
 import { RehydrateError } from '../../src/index.js'
 import type { Entry } from '../../src/index.js'
 import type { Connection } from './client.js'
-import { ROWS_PER_STATEMENT } from './entry-table.js'
+import { once, ROWS_PER_STATEMENT } from './entry-table.js'
 import type { EntryTable } from './entry-table.js'
 
 const HASH_BYTES = 32
@@ -35,10 +35,12 @@ export function bytesTable(connection: Connection, collection: string, table: st
     get: connection.prepare(`${select} WHERE key IN (SELECT value FROM json_each(?))`).raw(),
     scan: connection.prepare(`${select} ORDER BY key LIMIT ?`).raw(),
     scanAfter: connection.prepare(`${select} WHERE key > ? ORDER BY key LIMIT ?`).raw(),
-    put: connection.prepare(upsert(table, 1)),
-    putMany: connection.prepare(upsert(table, ROWS_PER_STATEMENT)),
+    writes: once(() => ({
+      put: connection.prepare(upsert(table, 1)),
+      putMany: connection.prepare(upsert(table, ROWS_PER_STATEMENT)),
+      remove: connection.prepare(`DELETE FROM ${table} WHERE key = ?`),
+    })),
     rowsPerStatement: ROWS_PER_STATEMENT,
-    remove: connection.prepare(`DELETE FROM ${table} WHERE key = ?`),
     width: 3,
     bind: ({ key, bytes, hash }, values) => void values.push(key, bytes, hash),
     entriesOf: (rows) => entriesOf(collection, rows),

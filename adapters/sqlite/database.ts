@@ -53,7 +53,7 @@ export function openToChange(file: DatabaseFile): Connection | null {
   reader.close()
   const connection = writable(file)
   keptIf(connection, () => {
-    if (!holdsColumns(connection)) transaction(connection, () => addColumns(connection))
+    if (versionOf(connection) < FORMAT_VERSION) transaction(connection, () => raise(connection))
     return true
   })
   return connection
@@ -64,9 +64,14 @@ export function holdsColumns(connection: Connection): boolean {
   return connection.prepare("SELECT 1 FROM pragma_table_info('collections') WHERE name = 'columns'").get() !== undefined
 }
 
-/** Another process may have been first. */
-function addColumns(connection: Connection): void {
+/** From here on programs that know nothing of typed tables refuse the store: they would leave views on what is not live. */
+function raise(connection: Connection): void {
   if (!holdsColumns(connection)) connection.exec('ALTER TABLE collections ADD COLUMN columns TEXT')
+  connection.pragma(`user_version = ${FORMAT_VERSION}`)
+}
+
+function versionOf(connection: Connection): number {
+  return connection.pragma('user_version', { simple: true }) as number
 }
 
 /** Makes the store where there is none. */
@@ -116,7 +121,7 @@ function holdsStore(connection: Connection, path: string): boolean {
   const tables = connection.prepare('SELECT name FROM sqlite_master LIMIT 3').all() as { readonly name: string }[]
   const application = connection.pragma('application_id', { simple: true })
   if (application === APPLICATION_ID) {
-    checkVersion(connection.pragma('user_version', { simple: true }) as number, path)
+    checkVersion(versionOf(connection), path)
     return true
   }
   if (application === 0 && tables.length === 0) return false

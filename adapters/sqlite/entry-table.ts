@@ -6,17 +6,28 @@ export interface EntryTable {
   readonly get: Statement
   readonly scan: Statement
   readonly scanAfter: Statement
-  readonly put: Statement
-  /** `rowsPerStatement` rows at once. */
-  readonly putMany: Statement
+  /** Prepared by the first call: a reader writes nothing. */
+  readonly writes: () => WriteStatements
   readonly rowsPerStatement: number
-  readonly remove: Statement
   /** How many values are bound for a row. */
   readonly width: number
   /** Appends the values of one row. */
   bind(put: PutEntry, values: unknown[]): void
   /** The entries in the rows of `get` and the scans. STATE_CORRUPT for a row that was never written. */
   entriesOf(rows: readonly unknown[]): readonly Entry[]
+}
+
+export interface WriteStatements {
+  readonly put: Statement
+  /** `rowsPerStatement` rows at once. */
+  readonly putMany: Statement
+  readonly remove: Statement
+}
+
+/** The same at each call, made by the first. */
+export function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => (made ??= make())
 }
 
 /** So many rows go into one statement: a third less time a row than one by one. */

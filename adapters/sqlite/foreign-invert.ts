@@ -103,7 +103,7 @@ function classOf(form: Raw): string {
 }
 
 /** What becomes of a form in a column of this type, by SQLite's rules of affinity; undefined where it would turn into another value. */
-function stored(form: Raw, declaredType: string): Raw | undefined {
+export function stored(form: Raw, declaredType: string): Raw | undefined {
   const type = declaredType.toUpperCase()
   if (form === null || form instanceof Uint8Array) return form
   if (type.includes('INT')) return numeric(form)

@@ -1,6 +1,6 @@
 import { isKey, parseJson, RehydrateError } from '../../src/index.js'
 import type { ForeignKey } from './foreign-options.js'
-import { literal, quoteName, type Raw } from './foreign-sql.js'
+import { isExactly, quoteName, type Raw } from './foreign-sql.js'
 
 /** How the keys of a table are read and looked up. */
 export interface KeyPlan {
@@ -18,14 +18,15 @@ export interface KeyPlan {
   lookup(keys: readonly string[]): { readonly sql: string; readonly values: readonly Raw[] } | null
   /** The condition that a row meets by its key, as SQL text; `row` holds the typed cells. */
   condition(row: readonly unknown[], from: number): string
-  /** What an inserted row must hold in `columns`; null where that can not be said. */
-  valuesOf(key: string): readonly Raw[] | null
+  /** What an inserted row may hold in each of `columns`, any of those; null where that can not be said. */
+  valuesOf(key: string): readonly (readonly Raw[])[] | null
 }
 
-/** `where` names the place of the table in errors. */
-export function planKey(where: string, key: ForeignKey): KeyPlan {
-  if (typeof key === 'object' && 'columns' in key) return compositePlan(where, key.columns)
-  return typeof key === 'string' ? simplePlan(where, quoteName(key), key) : simplePlan(where, `(${key.sql}\n)`, null)
+/** `where` names the place of the table in errors; `isCollated`: texts may have to be told apart that its collations do not. */
+export function planKey(where: string, key: ForeignKey, isCollated: boolean): KeyPlan {
+  if (typeof key === 'object' && 'columns' in key) return compositePlan(where, key.columns, isCollated)
+  return typeof key === 'string'
+    ? simplePlan(where, quoteName(key), key, isCollated) : simplePlan(where, `(${key.sql}\n)`, null, isCollated)
 }
 
 /** The expression with integers as their digits: as numbers those beyond 2^53 would be rounded. */
@@ -36,7 +37,7 @@ export function digitsOf(expression: string): string {
 const MOST_SIMPLE = 10_000
 const MOST_COMPOSITE = 100
 
-function simplePlan(where: string, expression: string, column: string | null): KeyPlan {
+function simplePlan(where: string, expression: string, column: string | null, isCollated: boolean): KeyPlan {
   return {
     columns: column === null ? [] : [column],
     cells: [digitsOf(expression)],
@@ -51,13 +52,13 @@ function simplePlan(where: string, expression: string, column: string | null): K
       const values = keys.flatMap((key): Raw[] => [key, ...(asInteger(key) ?? [])])
       return { sql: `${expression} IN (${values.map(() => '?').join(', ')})`, values }
     },
-    condition: (row, from) => `${expression} IS ${keyLiteral(row, from)}`,
-    valuesOf: (key) => (column === null ? null : [key]),
+    condition: (row, from) => isExactly(expression, keyCell(row, from), isCollated),
+    valuesOf: (key) => (column === null ? null : [[key, ...(asInteger(key) ?? [])]]),
   }
 }
 
 /** Two cells for each column: its text, and its type. */
-function compositePlan(where: string, columns: readonly string[]): KeyPlan {
+function compositePlan(where: string, columns: readonly string[], isCollated: boolean): KeyPlan {
   const names = columns.map(quoteName)
   const cells = names.flatMap((name) => [digitsOf(name), `typeof(${name})`])
   return {
@@ -80,20 +81,20 @@ function compositePlan(where: string, columns: readonly string[]): KeyPlan {
       const one = `(${names.map((name) => `${name} = ?`).join(' AND ')})`
       return { sql: parts.map(() => one).join(' OR '), values: parts.flat() }
     },
-    condition: (row, from) => names.map((name, i) => `${name} IS ${keyLiteral(row, from + 2 * i)}`).join(' AND '),
-    valuesOf: (key) => partsOf(key, columns.length),
+    condition: (row, from) => names.map((name, i) => isExactly(name, keyCell(row, from + 2 * i), isCollated)).join(' AND '),
+    valuesOf: (key) => partsOf(key, columns.length)?.map((part) => [part]) ?? null,
   }
 }
 
 /** Of a cell and its type: an integer came as its digits. */
-function keyLiteral(row: readonly unknown[], at: number): string {
-  return row[at + 1] === 'integer' ? literal(BigInt(row[at] as string)) : literal(row[at] as string)
+function keyCell(row: readonly unknown[], at: number): string | bigint {
+  return row[at + 1] === 'integer' ? BigInt(row[at] as string) : row[at] as string
 }
 
 function asInteger(key: string): [bigint] | null {
   if (!/^-?\d{1,19}$/.test(key)) return null
   const value = BigInt(key)
-  return BigInt.asIntN(64, value) === value ? [value] : null
+  return BigInt.asIntN(64, value) === value && String(value) === key ? [value] : null
 }
 
 /** The texts and integers of a composite key; null where it is none of so many parts. */

@@ -1,7 +1,7 @@
 import { decode, encode, type Mend, type Value } from '../../src/index.js'
-import { rawFor } from './foreign-invert.js'
+import { rawFor, stored } from './foreign-invert.js'
 import type { ForeignTableReader, RawRow } from './foreign-table.js'
-import { literal, quoteName, type Raw } from './foreign-sql.js'
+import { isExactly, literal, quoteName, type Raw } from './foreign-sql.js'
 
 /**
  * One transaction of SQL that brings keys to their values. Each statement names what the row held when it was read, so that a row that
@@ -26,7 +26,7 @@ export function mendStatements(readerOf: (collection: string) => ForeignTableRea
 
 interface Column {
   readonly path: string
-  /** Null: an expression. */
+  /** Null: an expression, or a column that SQLite computes. */
   readonly column: string | null
   /** What it holds now; undefined: not known. */
   readonly is: Raw | undefined
@@ -68,25 +68,35 @@ class TableMender {
 
   #insert(key: string, columns: readonly Column[]): string[] {
     const { plan } = this.#reader
-    const keyValues = plan.key.valuesOf(key)
-    if (keyValues === null) return [comment(key, 'its key is an expression, or no key of this table: insert the row by hand')]
-    const values = new Map(plan.key.columns.map((column, i) => [column, this.#keyValue(column, keyValues[i] as Raw)]))
+    const forms = plan.key.valuesOf(key)
+    if (forms === null) return [comment(key, 'its key is an expression, or no key of this table: insert the row by hand')]
+    const values = new Map<string, Raw>()
+    for (const [i, column] of plan.key.columns.entries()) {
+      const value = this.#keyValue(column, forms[i]!)
+      if (value === undefined) return [comment(key, `the column ${column} can not hold it: insert the row by hand`)]
+      values.set(column, value)
+    }
     for (const [column, value] of this.#assignments(columns)) values.set(column, value)
     const names = [...values.keys()].map(quoteName).join(', ')
     const note = plan.where === null ? [] : [comment(key, `the new row must meet ${oneLine(plan.where)}`)]
     return [...note, `INSERT INTO ${this.#table()} (${names}) VALUES (${[...values.values()].map(literal).join(', ')});`]
   }
 
-  #keyValue(column: string, value: Raw): Raw {
-    return typeof value === 'string' && /^-?\d{1,18}$/.test(value) && typeof this.#sample(column) === 'bigint' ? BigInt(value) : value
+  /** The first form that the column keeps as it is, the usual one of the table before others; undefined: it keeps none. */
+  #keyValue(column: string, forms: readonly Raw[]): Raw | undefined {
+    const { types, generated } = this.#reader.plan
+    if (generated.has(column)) return undefined
+    const sample = this.#sample(column)
+    const kept = forms.filter((form) => stored(form, types.get(column) ?? '') === form)
+    return kept.find((form) => typeof form === typeof sample) ?? kept[0]
   }
 
   #columns(wanted: Value, held: Value | undefined, row: RawRow | undefined): Column[] {
-    const { columns, declared, types } = this.#reader.plan
+    const { columns, declared, types, generated } = this.#reader.plan
     return columns.columns.map(({ path, source }, i) => {
       const [should, is] = [fieldAt(wanted, path), held === undefined ? undefined : fieldAt(held, path)]
       const isDifferent = held === undefined || !isSame(should, is)
-      if ('sql' in source) return { path, column: null, is: undefined, isDifferent, should: undefined }
+      if ('sql' in source || generated.has(source.column)) return { path, column: null, is: undefined, isDifferent, should: undefined }
       const now = row?.cells[i]
       const sample = now === undefined || now === null ? this.#sample(source.column) : now
       const place = { options: declared[i]!, declaredType: types.get(source.column) ?? '', sample }
@@ -112,10 +122,10 @@ class TableMender {
 
   /** The row by its key, still as it was read. */
   #unchanged({ condition, cells }: RawRow): string {
-    const { columns, key, where } = this.#reader.plan
+    const { columns, key, where, isCollated } = this.#reader.plan
     const held = new Map(columns.columns.flatMap(({ source }, i) =>
       ('column' in source && !key.columns.includes(source.column) ? [[source.column, cells[i] as Raw] as const] : [])))
-    const old = [...held].map(([column, value]) => `${quoteName(column)} IS ${literal(value)}`)
+    const old = [...held].map(([column, value]) => isExactly(quoteName(column), value, isCollated))
     return [condition, ...(where === null ? [] : [`(${where}\n)`]), ...old].join(' AND ')
   }
 

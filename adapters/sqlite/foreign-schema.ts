@@ -25,16 +25,22 @@ export interface TablePlan {
   readonly omitted: readonly string[]
   /** Declared types of the table's columns. */
   readonly types: ReadonlyMap<string, string>
+  /** Columns that SQLite computes, and that can not be written. */
+  readonly generated: ReadonlySet<string>
+  /** Some column may have a collation that takes different texts for the same. */
+  readonly isCollated: boolean
   readonly encoding: string
 }
 
 /** CONFIG_INVALID for a table or a column that is not there, COLUMN_UNKNOWN for one that the mapping does not speak of. */
 export function planTable(connection: Connection, path: string, collection: Collection, mapping: ForeignTable): TablePlan {
   const place = `tables.${collection.name}`
-  const types = columnsOf(connection, path, place, mapping.table)
+  const { types, generated } = columnsOf(connection, path, place, mapping.table)
+  const expressionOfKey = typeof mapping.key === 'object' && 'sql' in mapping.key ? mapping.key.sql : ''
+  const isCollated = /\bcollate\b/i.test(sqlOf(connection, mapping.table) + expressionOfKey)
   const declared = declarationsOf(mapping, collection)
   const columns = compileForeign(`${place}.columns`, declared)
-  const key = planKey(`${place}: ${mapping.table}`, mapping.key)
+  const key = planKey(`${place}: ${mapping.table}`, mapping.key, isCollated)
   const plain = columns.columns.flatMap(({ source }) => ('column' in source ? [source.column] : []))
   for (const [option, names] of [['columns', plain], ['key', key.columns], ['ignore', mapping.ignore ?? []]] as const) {
     for (const name of names) if (!types.has(name)) throw unknownColumn(path, `${place}.${option}`, mapping.table, name, types)
@@ -44,7 +50,7 @@ export function planTable(connection: Connection, path: string, collection: Coll
   if (both !== undefined) throw invalid(path, `${place}.ignore`, `the column ${both} is read and ignored at once`)
   const expressions = [
     ...columns.columns.flatMap(({ source }) => ('sql' in source ? [source.sql] : [])),
-    ...(typeof mapping.key === 'object' && 'sql' in mapping.key ? [mapping.key.sql] : []),
+    ...(expressionOfKey === '' ? [] : [expressionOfKey]),
     ...(mapping.where === undefined ? [] : [mapping.where]),
   ]
   for (const one of expressions) {
@@ -53,7 +59,7 @@ export function planTable(connection: Connection, path: string, collection: Coll
   const unsaid = [...types.keys()].filter((name) => !read.includes(name) && !mapping.ignore?.includes(name))
   refuseUnsaid(path, place, mapping.table, unsaid.filter((name) => !isReadBy(connection, mapping.table, expressions, name, types)))
   return {
-    path, collection: collection.name, table: mapping.table, key, columns, types,
+    path, collection: collection.name, table: mapping.table, key, columns, types, generated, isCollated,
     isView: isView(connection, mapping.table),
     rowid: rowidOf(connection, mapping.table, [...types.keys()]),
     declared: Object.values(declared),
@@ -78,8 +84,16 @@ function rowidOf(connection: Connection, table: string, columns: readonly string
   return name !== undefined && isOrdinary.get(table) !== undefined ? name : null
 }
 
+/** The statement that made a table or a view. */
+function sqlOf(connection: Connection, table: string): string {
+  const made = prepared(connection, 'SELECT sql FROM main.sqlite_schema WHERE name = ?').get(table) as { readonly sql: string | null }
+  return made.sql ?? ''
+}
+
+type TableColumns = Pick<TablePlan, 'types' | 'generated'>
+
 /** Columns of a table or view, with their declared types; generated ones too. */
-function columnsOf(connection: Connection, path: string, place: string, table: string): Map<string, string> {
+function columnsOf(connection: Connection, path: string, place: string, table: string): TableColumns {
   const names = prepared(connection, "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view')").raw().all() as [string][]
   const known = names.map(([name]) => name)
   if (!known.includes(table)) {
@@ -90,8 +104,12 @@ function columnsOf(connection: Connection, path: string, place: string, table: s
     })
   }
   return reading(path, `the table ${table}`, () => {
-    const rows = prepared(connection, "SELECT name, type FROM pragma_table_xinfo(?, 'main')").raw().all(table)
-    return new Map(rows as [string, string][])
+    const rows = prepared(connection, "SELECT name, type, hidden IN (2, 3) FROM pragma_table_xinfo(?, 'main')").raw().all(table)
+    const columns = rows as [name: string, type: string, isGenerated: 0 | 1][]
+    return {
+      types: new Map(columns.map(([name, type]) => [name, type])),
+      generated: new Set(columns.flatMap(([name, , isGenerated]) => (isGenerated === 1 ? [name] : []))),
+    }
   })
 }
 

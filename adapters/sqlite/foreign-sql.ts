@@ -31,6 +31,11 @@ export function literal(value: Raw): string {
   return `X'${Buffer.from(value).toString('hex')}'`
 }
 
+/** The condition that an expression is this very value: with `isCollated`, also where its collation takes other texts for the same. */
+export function isExactly(expression: string, value: Raw, isCollated: boolean): string {
+  return `${expression}${isCollated && typeof value === 'string' ? ' COLLATE BINARY' : ''} IS ${literal(value)}`
+}
+
 /** SQL text can not hold NUL, and no control character of the data shall reach a terminal: they are named by number. */
 function textLiteral(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`

@@ -104,7 +104,7 @@ export class SqliteSession implements StoreSession {
   }
 
   #apply({ puts, deletes }: Changes): void {
-    for (const { collection, key } of deletes) this.#tables.find(collection)?.remove.run(key)
+    for (const { collection, key } of deletes) this.#tables.find(collection)?.writes().remove.run(key)
     let collection: string | null = null
     let table: EntryTable | null = null
     let values: unknown[] = []
@@ -117,7 +117,7 @@ export class SqliteSession implements StoreSession {
       }
       table.bind(put, values)
       if (values.length < table.width * table.rowsPerStatement) continue
-      table.putMany.run(...values)
+      table.writes().putMany.run(...values)
       values = []
     }
     if (table !== null) putRows(table, values)
@@ -194,6 +194,6 @@ function foldLog(connection: Connection): void {
 }
 
 /** Rows too few for one statement of many. */
-function putRows({ put, width }: EntryTable, values: readonly unknown[]): void {
-  for (let i = 0; i < values.length; i += width) put.run(...values.slice(i, i + width))
+function putRows({ writes, width }: EntryTable, values: readonly unknown[]): void {
+  for (let i = 0; i < values.length; i += width) writes().put.run(...values.slice(i, i + width))
 }

@@ -1,7 +1,7 @@
 import { CanonicalWriter, isRehydrateError, RehydrateError } from '../../src/index.js'
 import type { Columns, Entry, PutEntry, StoredColumn } from '../../src/index.js'
 import type { Connection } from './client.js'
-import { ROWS_PER_STATEMENT } from './entry-table.js'
+import { once, ROWS_PER_STATEMENT } from './entry-table.js'
 import type { EntryTable } from './entry-table.js'
 
 /**
@@ -49,10 +49,12 @@ export function typedTable(connection: Connection, collection: string, generatio
     get: connection.prepare(`${select} WHERE "key" IN (SELECT value FROM json_each(?))`).raw(),
     scan: connection.prepare(`${select} ORDER BY "key" LIMIT ?`).raw(),
     scanAfter: connection.prepare(`${select} WHERE "key" > ? ORDER BY "key" LIMIT ?`).raw(),
-    put: connection.prepare(upsert(1)),
-    putMany: connection.prepare(upsert(rowsPerStatement)),
+    writes: once(() => ({
+      put: connection.prepare(upsert(1)),
+      putMany: connection.prepare(upsert(rowsPerStatement)),
+      remove: connection.prepare(`DELETE FROM ${table} WHERE "key" = ?`),
+    })),
     rowsPerStatement,
-    remove: connection.prepare(`DELETE FROM ${table} WHERE "key" = ?`),
     width: names.length,
     bind: (put, values) => bind(columns, put, values),
     entriesOf: (rows) => reader.entries(rows),
@@ -108,14 +110,15 @@ class RowReader {
       this.#columns.encodeCells(row, this.#writer)
     } catch (error) {
       if (!isRehydrateError(error)) throw error
-      throw this.#corrupt(row.at(-2), error.message, error)
+      // Not in the words of the error: they show the value.
+      throw this.#corrupt(row.at(-2), `${error.details.path ?? 'a column'} holds what its column can not`, error)
     }
   }
 
   #corrupt(key: unknown, why: string, cause?: RehydrateError): RehydrateError {
     return new RehydrateError('STATE_CORRUPT', {
       message: `The row ${String(key)} of ${this.#collection} is not one that was written: ${why.replace(/\.$/, '')}.`,
-      collection: this.#collection, key: String(key), path: cause?.details.path, cause,
+      collection: this.#collection, key: String(key), path: cause?.details.path,
     })
   }
 }

@@ -13,7 +13,7 @@ type AgainstOptions = Pick<CompareOptions, 'against' | 'againstSource'>
  * What `--against` names: one of the job's configuration, `http(s)://…`, `generation:N`, `job:NAME` (the state of another job),
  * `at:POSITION|TIME` (diff only), or a file of NDJSON lines. USAGE, OPTION_DEFERRED.
  */
-export async function againstOf(context: Context, job: NamedJob): Promise<AgainstOptions> {
+async function againstOf(context: Context, job: NamedJob): Promise<AgainstOptions> {
   const text = context.flags.text('against')
   const named = job.verify?.against ?? {}
   const names = Object.keys(named)
@@ -58,23 +58,48 @@ function generationNumber(text: string): number {
   throw usage(`generation:${text} names no generation.`, { expected: 'generation:N', actual: text })
 }
 
-/** What the flags say of a comparison. */
-export async function compareOptions(context: Context, job: NamedJob): Promise<CompareOptions> {
-  const { flags } = context
+/** The command line names another side, or the configuration has just one. */
+export function hasAgainst({ flags }: Context, job: NamedJob): boolean {
+  return flags.has('against') || Object.keys(job.verify?.against ?? {}).length === 1
+}
+
+/**
+ * Compares as the flags say; the other side is closed after it, also where a signal stops it: another host would keep its view open
+ * for some time. A second signal ends the process as it would without us.
+ */
+export async function comparing<T>(context: Context, job: NamedJob, compare: (options: CompareOptions) => Promise<T>): Promise<T> {
+  const other = await againstOf(context, job)
+  const stop = new AbortController()
+  const unlisten = context.io.onSignal(() => {
+    unlisten()
+    stop.abort()
+  })
+  try {
+    return await compare({ ...rebuiltOf(context, job), ...other, ...flagsOf(context), signal: stop.signal })
+  } finally {
+    unlisten()
+    if ('generations' in other.against) await other.against.close()
+    await other.againstSource?.close()
+  }
+}
+
+export function rebuiltOf({ flags }: Context, { store, projection, source }: NamedJob): Pick<CompareOptions, 'rebuilt'> {
   const generation = flags.whole('generation')
+  return { rebuilt: { store, projection, source, ...(generation === undefined ? {} : { generation }) } }
+}
+
+function flagsOf({ flags }: Context): Omit<CompareOptions, 'rebuilt' | 'against'> {
   const at = flags.text('at')
   const againstAt = flags.text('against-at')
   const limit = flags.whole('limit')
   const seconds = flags.whole('deadline')
   if (seconds !== undefined && !flags.has('wait')) throw usage('--deadline goes with --wait.')
   return {
-    rebuilt: { store: job.store, projection: job.projection, source: job.source, ...(generation === undefined ? {} : { generation }) },
-    ...await againstOf(context, job),
     ...(at === undefined ? {} : { at: parseAt('--at', at) }),
     ...(againstAt === undefined ? {} : { againstAt: parsePosition(againstAt) }),
     ...(limit === undefined ? {} : { limit }),
     ...(flags.has('wait') ? { waitMs: 1_000 * (seconds ?? DEADLINE_SECONDS) } : {}),
-    scrub: flags.has('scrub'),
+    ...(flags.has('scrub') ? { scrub: true } : {}),
   }
 }
 

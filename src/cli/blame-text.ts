@@ -16,18 +16,22 @@ function hypothesisText(blame: Blame): string {
     case 'reordered': return `consistent with ${event} coming after the event that follows it${detail}, ${howMany(blame)}`
     case 'stopped':
       return `consistent with a stop ${blame.offset === null ? 'before its first event' : `after ${event}`}${detail}, ${howMany(blame)}`
-    case 'column': return `consistent with ${blame.detail ?? 'a column that keeps less'}`
+    case 'column': return `consistent with ${blame.detail ?? 'a column that keeps less'}${untested(blame)}`
     case 'foreign':
-      return `nothing in the log explains it: none of its ${grouped(events)} events lost, repeated, out of order or cut off gives that `
-        + 'value, and no column that keeps less does'
+      return `consistent with a write from elsewhere: no single one of its ${grouped(events)} events, lost, repeated, after its neighbour `
+        + 'or the last one applied, gives that value, nor does a column that keeps less'
     case 'unknown': return unknownText(blame)
   }
 }
 
 /** "the only such event", or how many others explain it equally well; of those that were tested, where not all were. */
-function howMany({ candidates, exhaustive, events }: Blame): string {
-  const among = exhaustive ? '' : ` so far: not all of its ${grouped(events)} events could be tested`
-  return candidates === 1 ? `the only such event${among}` : `one of ${grouped(candidates)} equally likely${among}`
+function howMany(blame: Blame): string {
+  const { candidates } = blame
+  return `${candidates === 1 ? 'the only such event' : `one of ${grouped(candidates)} equally likely`}${untested(blame)}`
+}
+
+function untested({ exhaustive, events }: Blame): string {
+  return exhaustive ? '' : ` so far: not all of its ${grouped(events)} events could be tested`
 }
 
 function eventText({ partition, offset, type }: Pick<Blame, 'partition' | 'offset' | 'type'>): string {
@@ -40,9 +44,9 @@ function alternativesText({ alternatives }: Blame): string {
 }
 
 const UNKNOWN: Readonly<Record<string, string>> = {
-  'bound': 'the bound of handler calls was met before an explanation was found',
+  'bound': 'the bound of handler calls or of events was met before an explanation was found',
   'compacted': 'the log is compacted, so that its earlier events can not be weighed',
-  'history incomplete': 'the log does not begin at its first event',
+  'history incomplete': 'the log does not begin at the first event any more, or never did',
   'rebuilt differs from the log': 'ours is not what the log gives: `rehydrate repair` rewrites it',
 }
 

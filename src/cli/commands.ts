@@ -82,6 +82,7 @@ export const COMMANDS: readonly Command[] = [
       { name: 'out', value: 'DIR', summary: 'write the lists as JSON lines' },
       { name: 'blame', summary: 'read the log again and say which event is consistent with each difference' },
       { name: 'max-folds', value: 'N', summary: 'handler calls that blame may make; default 1,000,000' },
+      { name: 'index', value: 'FILE', summary: 'for blame: keeps which events touch which keys, so that only these are read' },
       TOKEN_FILE,
     ],
     json: '{differences: [{collection, key, kind, fields, blame?}], total, truncated}',

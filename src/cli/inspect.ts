@@ -1,6 +1,6 @@
 import type { NamedJob } from '../host/config.js'
 import {
-  encode, explain, formatPosition, openState, type Position, positionAt, positionToJson, RehydrateError, type State,
+  cutAt, encode, explain, formatPosition, openState, type Position, positionToJson, RehydrateError, type State,
   stringifyJson, type Value,
 } from '../index.js'
 import { type Context, type Handler, parseAt, usage } from './command.js'
@@ -45,17 +45,25 @@ async function readNow(context: Context, job: NamedJob, collection: string, key:
 async function readThen(context: Context, job: NamedJob, collection: string, key: string, at: string): Promise<Found> {
   const asked = parseAt('--at', at)
   if (context.flags.has('generation')) throw usage('--at folds the log; it goes without --generation.')
-  // Events that the state was built without are left out here too.
-  const manifest = (await job.store.generations()).find(({ live }) => live)?.checkpoint?.manifest
-  const accepted = manifest?.accepted ?? []
-  const upTo = asked instanceof Date ? await positionAt(job.source, asked) : asked
+  // Events that the state was built without are left out here too, and its log must still be the one it was built from.
+  const built = await builtState(job)
+  const accepted = built?.checkpoint.manifest.accepted ?? []
+  const upTo = await cutAt(job.source, job.projection, asked, accepted)
   let value: Value | undefined
-  const builtWith = manifest === undefined ? {} : { builtWith: manifest.projection.fingerprint }
-  const steps = explain({ source: job.source, projection: job.projection, collection, key, upTo, accepted, ...builtWith })
+  const known = built === null ? {} : { builtWith: built.checkpoint.manifest.projection.fingerprint, readFrom: built }
+  const steps = explain({ source: job.source, projection: job.projection, collection, key, upTo, accepted, ...known })
   for await (const step of steps) {
     value = step.value ?? undefined
   }
   return { value, position: upTo, generation: null }
+}
+
+/** The live state, closed; null where there is none yet. */
+async function builtState({ store, projection }: NamedJob): Promise<State | null> {
+  if ((await store.generations()).every(({ live }) => !live)) return null
+  const state = await openState(store, { projection })
+  await state.close()
+  return state
 }
 
 export const explainCommand: Handler = (context) => withJob(context, async (job) => {
@@ -67,7 +75,7 @@ export const explainCommand: Handler = (context) => withJob(context, async (job)
   const { output } = context
   const steps = explain({
     source: job.source, projection: job.projection, collection, key, upTo: position, accepted: manifest.accepted,
-    builtWith: manifest.projection.fingerprint,
+    builtWith: manifest.projection.fingerprint, readFrom: state,
   })
   const events: string[] = []
   let folded: Value = null

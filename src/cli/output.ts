@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream'
 import { ERRORS, isRehydrateError, RehydrateError } from '../index.js'
 import { grouped } from './format.js'
 import type { Io } from './io.js'
+import { printable } from './printable.js'
 
 /** Who reads stdout: a person, a program that wants one document, or one that wants lines as things happen. */
 export type Reader = 'person' | 'document' | 'lines'
@@ -26,7 +27,7 @@ export class Output {
 
   /** Lines for a person. */
   async lines(lines: readonly string[]): Promise<void> {
-    if (this.reader === 'person') await this.write(`${lines.join('\n')}\n`)
+    if (this.reader === 'person') await this.write(`${lines.map(printable).join('\n')}\n`)
   }
 
   /** The one document of `--json`, or a line of `--jsonl`. */
@@ -104,9 +105,9 @@ export function errorScreen(error: RehydrateError, colour = false): string[] {
     ['more', `rehydrate help ${error.code}`],
   ]
   return [
-    `${red(`error ${error.code}`)}  ${error.message}`,
+    `${red(`error ${error.code}`)}  ${printable(error.message)}`,
     ...rows.flatMap(([name, text]) =>
-      (text === undefined ? [] : [`  ${dim(`${name}:`.padEnd(9))} ${text.replaceAll('\n', '\n            ')}`])),
+      (text === undefined ? [] : [`  ${dim(`${name}:`.padEnd(9))} ${text.split('\n').map(printable).join('\n            ')}`])),
   ]
 }
 

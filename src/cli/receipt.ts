@@ -5,10 +5,9 @@ import { packageVersion } from '../host/modules.js'
 import { positionToJson, type Position, type ReceiptFacts, signedReceiptText, type Verdict } from '../index.js'
 import { type Context, usage } from './command.js'
 
-/** Writes what `--receipt` asks for, signed with the key of `--sign-key`. USAGE, CONFIG_INVALID. */
-export async function writeReceipt({ flags, io, output }: Context, verdict: Verdict): Promise<void> {
+/** Writes what `--receipt` asks for, signed with this key. USAGE, CONFIG_INVALID. */
+export async function writeReceipt({ flags, io, output }: Context, verdict: Verdict, key: string): Promise<void> {
   const file = flags.text('receipt') as string
-  const key = await readKey(resolve(io.folder, flags.text('sign-key') as string))
   const receipt = signedReceiptText(signReceipt(factsOf(verdict, new Date()), key))
   await writeFile(resolve(io.folder, file), receipt).catch((error: unknown) => {
     throw usage(`${file} could not be written: ${(error as Error).message}`, { fix: 'Name a file that can be written.' })
@@ -33,7 +32,9 @@ function factsOf(verdict: Verdict, issuedAt: Date): ReceiptFacts {
   }
 }
 
-async function readKey(path: string): Promise<string> {
+/** The key of `--sign-key`, PEM. USAGE. */
+export async function readSigningKey({ flags, io }: Context): Promise<string> {
+  const path = resolve(io.folder, flags.text('sign-key') as string)
   try {
     return await readFile(path, 'utf8')
   } catch (error) {

@@ -113,7 +113,7 @@ function appliedText({ applied, durationMs, eventsPerSecond, duplicates }: Seale
   return `${grouped(applied)} events in ${duration(durationMs)} (${grouped(eventsPerSecond)}/s), ${grouped(duplicates)} duplicates`
 }
 
-function acceptedText({ code, partition, from, to, detail }: SealedRun['accepted'][number]): string {
+export function acceptedText({ code, partition, from, to, detail }: SealedRun['accepted'][number]): string {
   const where = partition === undefined ? detail ?? '' : `${partition}@${from ?? ''}${to === undefined || to === from ? '' : `..${to}`}`
   return `${code}=${where}`
 }

@@ -3,6 +3,7 @@ import { distance, formatPosition, type GenerationRow, type Position, positionFr
 import type { Handler } from './command.js'
 import { grouped, percent, table } from './format.js'
 import { withJob } from './job.js'
+import { acceptedText } from './replay.js'
 import { asRehydrateError, errorScreen } from './output.js'
 
 /**
@@ -17,6 +18,7 @@ export const statusCommand: Handler = (context) => withJob(context, async (job) 
   if (row?.corrupt) throw row.corrupt
   const position = positionFromJson(row?.checkpoint?.manifest.position ?? {})
   const log = await readLog(job)
+  const accepted = row?.checkpoint?.manifest.accepted ?? []
   const status = {
     job: job.name,
     phase: phaseOf(row),
@@ -27,6 +29,7 @@ export const statusCommand: Handler = (context) => withJob(context, async (job) 
     generation: row?.generation ?? null,
     live: rows.find(({ live }) => live)?.generation ?? null,
     checkpointAt: row?.checkpoint == null ? null : timeText(row.checkpoint.writtenAtMs),
+    accepted,
     writer: writerJson(row),
   }
   if (log.error === null) await context.output.document(status)
@@ -40,6 +43,7 @@ export const statusCommand: Handler = (context) => withJob(context, async (job) 
       ['root', status.root ?? (status.phase === 'empty' ? 'none' : 'pending until the seal')],
       ['generation', generationText(status.generation, status.live)],
       ['checkpoint', status.checkpointAt ?? 'none'],
+      ...(accepted.length === 0 ? [] : [['accepted', accepted.map(acceptedText).join(', ')] as const]),
       ['writer', writerText(row)],
     ]),
   ])

@@ -2,31 +2,44 @@ import type { NamedJob } from '../host/config.js'
 import {
   audit, type Audit, formatPosition, positionToJson, scrub, stringifyJson, type Value, type Verdict, verify,
 } from '../index.js'
-import { compareOptions } from './against.js'
+import { comparing, hasAgainst } from './against.js'
 import { type Context, type Handler, usage } from './command.js'
 import { counted, duration, grouped, megabytes, percent, rate, table } from './format.js'
 import { withJob } from './job.js'
-import { exitOf } from './output.js'
+import { objectJson, valueJson } from './json.js'
+import { exitOf, toJson } from './output.js'
 import { isWatched, LastLine } from './progress.js'
-import { writeReceipt } from './receipt.js'
+import { readSigningKey, writeReceipt } from './receipt.js'
+import { acceptedText } from './replay.js'
 
 export const verifyCommand: Handler = (context) => withJob(context, async (job) => {
   const { flags } = context
   if (flags.has('receipt') !== flags.has('sign-key')) throw usage('--receipt FILE and --sign-key PEM-FILE go together.')
   if (flags.has('rebuild')) {
-    if (flags.has('against') || flags.has('receipt')) throw usage('--rebuild compares a state with its own log; it goes without --against.')
+    goesWithout(context, '--rebuild compares a state with its own log', ['against', 'scrub', ...OF_TWO_SIDES])
     return await auditJob(context, job)
   }
-  const hasAgainst = flags.has('against') || Object.keys(job.verify?.against ?? {}).length === 1
-  if (!hasAgainst && flags.has('scrub')) return await scrubJob(context, job)
-  const options = await compareOptions(context, job)
+  if (!hasAgainst(context, job) && flags.has('scrub')) {
+    goesWithout(context, '--scrub without --against looks at our own state only', OF_TWO_SIDES)
+    return await scrubJob(context, job)
+  }
+  const signingKey = flags.has('receipt') ? await readSigningKey(context) : null
   // Whoever relies on a receipt was not there: every byte is read for it.
-  const verdict = await verify({ ...options, scrub: flags.has('scrub') || flags.has('receipt') })
+  const verdict = await comparing(context, job, (options) => verify(flags.has('receipt') ? { ...options, scrub: true } : options))
   await context.output.document(verdictDocument(job.name, verdict))
   await context.output.lines(verdictLines(job.name, verdict, flags.text('against')))
-  if (flags.has('receipt')) await writeReceipt(context, verdict)
+  if (signingKey !== null) await writeReceipt(context, verdict, signingKey)
   return exitOfVerdict(verdict)
 })
+
+/** Flags that say something of a comparison with another side. */
+const OF_TWO_SIDES = ['at', 'against-at', 'wait', 'deadline', 'limit', 'receipt']
+
+/** What is given is never passed over. */
+function goesWithout({ flags }: Context, why: string, names: readonly string[]): void {
+  const given = names.find((name) => flags.has(name))
+  if (given !== undefined) throw usage(`${why}; it goes without --${given}.`)
+}
 
 /** 0 match · 1 mismatch · otherwise that of the reason: 2, or 3 where the time was up. */
 export function exitOfVerdict({ verdict, reason }: Verdict): number {
@@ -43,7 +56,7 @@ export function verdictDocument(job: string, verdict: Verdict): object {
 }
 
 export function verdictLines(job: string, verdict: Verdict, against?: string): string[] {
-  const { rebuilt, collections, position, againstPosition, asserted, grade, input, traffic, reason } = verdict
+  const { rebuilt, collections, position, againstPosition, asserted, grade, traffic, reason } = verdict
   const other = against ?? verdict.against.name
   const keys = Object.values(collections).reduce((sum, { rebuilt: ours, against: theirs, equal }) =>
     sum + (equal === null ? 0 : Math.max(ours?.count ?? 0, theirs?.count ?? 0)), 0)
@@ -58,14 +71,10 @@ export function verdictLines(job: string, verdict: Verdict, against?: string): s
       : `${where}, ${asserted ? 'as it is said of the other side' : 'both'}`],
     ['rebuilt', rebuilt.root ?? 'unknown'],
     ['against', `${verdict.against.root ?? 'unknown'}  ${other}`],
-    ...leftOutRows(verdict),
+    ...caveatRows(verdict),
   ]
   if (grade !== null) rows.push(['grade', grade])
-  if (input !== null && input.is === 'different') {
-    rows.push(['input', `the two logs part in ${input.partition ?? ''}, between ${grouped(input.from ?? 0)} and ${grouped(input.to ?? 0)}`])
-  } else if (input?.is === 'same' && verdict.verdict === 'mismatch') {
-    rows.push(['input', 'both read the same events: the folds differ, or a store'])
-  }
+  rows.push(...inputRows(verdict))
   if (traffic !== null) rows.push(['exchanged', `${megabytes(traffic.bytes)} in ${traffic.requests} requests`])
   if (verdict.verdict === 'mismatch') rows.push(['next', `rehydrate diff ${job} --against ${other} --blame`])
   if (reason !== null) rows.push(['why', reason.message], ['fix', reason.fix])
@@ -73,12 +82,28 @@ export function verdictLines(job: string, verdict: Verdict, against?: string): s
   return [`${job}  ${headline}`, ...table(rows)]
 }
 
-/** What was not compared is said, always. */
-function leftOutRows({ collections }: Verdict): [string, string][] {
+/** Whether the cause lies in what was read or in what was made of it. */
+export function inputRows({ input, verdict }: Verdict): [string, string][] {
+  if (input?.is === 'different') {
+    const { partition = '', from = 0, to = from } = input
+    const where = from === to ? `at ${grouped(from)}` : `between ${grouped(from)} and ${grouped(to)}`
+    return [['input', `the two logs part in ${partition}, ${where}`]]
+  }
+  return input?.is === 'same' && verdict === 'mismatch' ? [['input', 'both read the same events: the folds differ, or a store']] : []
+}
+
+/** What was not compared, waived or not proved is said, always. */
+function caveatRows({ collections, rebuilt, against }: Verdict): [string, string][] {
   const leftOut = Object.entries(collections).filter(([, { equal }]) => equal === null).map(([name]) => name)
   const omitted = Object.entries(collections).flatMap(([name, collection]) => collection.omitted.map((path) => `${name}.${path}`))
   const all = [...leftOut, ...omitted]
-  return all.length === 0 ? [] : [['without', all.join(', ')]]
+  const rows: [string, string][] = all.length === 0 ? [] : [['without', all.join(', ')]]
+  for (const [name, { accepted, identity }] of Object.entries({ rebuilt, against })) {
+    const unproved = Object.keys(identity).filter((partition) => identity[partition]?.proved === false)
+    if (accepted.length > 0) rows.push(['accepted', `${name}: ${accepted.map(acceptedText).join(', ')}`])
+    if (unproved.length > 0) rows.push(['unproved', `${name}: that ${unproved.join(', ')} is still the log that was read`])
+  }
+  return rows
 }
 
 /** Without another side: whether the stored bytes are the ones the seal speaks of. */
@@ -112,25 +137,30 @@ async function auditJob(context: Context, job: NamedJob): Promise<number> {
       if (event.kind === 'progress') line?.show(`  rebuild ${round}  ${percent(event.done, event.total)}  ${rate(event.eventsPerSecond)}`)
     },
   }).finally(() => line?.end())
-  await context.output.document({ job: job.name, ...auditDocument(found) })
+  if (context.output.reader !== 'person') await context.output.write(`${auditJson(job.name, found)}\n`)
   await context.output.lines(auditLines(job.name, found))
   return found.verdict === 'match' ? 0 : 1
 }
 
-function auditDocument({ position, difference, sealed, rebuilt, ...rest }: Audit): object {
-  const shown = (value: Value | undefined): unknown => (value === undefined ? null : JSON.parse(stringifyJson(value)))
-  return {
-    ...rest, grade: null, position: positionToJson(position), againstPosition: positionToJson(position),
+/** Values of the state in it: integers are exact, also beyond 2^53. */
+function auditJson(job: string, { position, difference, sealed, rebuilt, ...rest }: Audit): string {
+  const head = toJson({
+    job, ...rest, grade: null, position: positionToJson(position), againstPosition: positionToJson(position),
     rebuilt: sealed, against: rebuilt,
-    difference: difference === null ? null : { ...difference, sealed: shown(difference.sealed), rebuilt: shown(difference.rebuilt) },
-  }
+  })
+  return `${head.slice(0, -1)},"difference":${difference === null ? 'null' : auditDifferenceJson(difference)}}`
+}
+
+function auditDifferenceJson({ sealed, rebuilt, ...rest }: NonNullable<Audit['difference']>): string {
+  const fields = Object.entries(rest).map(([name, text]) => [name, toJson(text)])
+  return objectJson({ ...Object.fromEntries(fields), sealed: valueJson(sealed) ?? 'null', rebuilt: valueJson(rebuilt) ?? 'null' })
 }
 
 function auditLines(job: string, found: Audit): string[] {
   const { difference, order, rounds, position, why, sealed, rebuilt } = found
   const rows: [string, string][] = [['position', formatPosition(position) || 'the start'], ['sealed', sealed.root]]
   if (difference === null) return [`${job}  MATCH: ${rounds} rebuilds in other orders and batches gave the sealed root`, ...table(rows)]
-  rows.push(['rebuilt', `${rebuilt.root} (${difference.interleaving})`])
+  rows.push(['rebuilt', `${rebuilt?.root ?? 'a handler threw'} (${difference.interleaving})`])
   rows.push(['key', `${difference.collection}/${difference.key}`])
   rows.push(['', `sealed  ${shownValue(difference.sealed)}`], ['', `rebuilt ${shownValue(difference.rebuilt)}`])
   if (why !== null) rows.push(['why', why])

@@ -2,7 +2,7 @@ import { RehydrateError } from '../errors.js'
 import type { TrieBuilder } from './builder.js'
 import { type Entries, NO_ENTRIES } from './entries.js'
 import { HASH_BYTES } from './hash.js'
-import { KeyHeap } from './key-heap.js'
+import { KeyArena } from './key-arena.js'
 import { compareHashes, prefixAt, sortedOrder } from './order.js'
 import { ENTRY_BYTES, GROUP_LEVELS, GROUP_WIDTH } from './pages.js'
 
@@ -13,8 +13,8 @@ const HASH_WORDS = HASH_BYTES / 4
 const ENTRY_WORDS = ENTRY_BYTES / 4
 /** About how many entries a run has at once: they and their pages stay in the processor's cache. */
 const RUN_ENTRIES = 4096
-const KEY_PLACE_BYTES = 4
 const NO_KEYS: readonly string[] = []
+const NO_KEYS_OF_RUN: Pick<Entries, 'keys' | 'starts'> = { keys: NO_ENTRIES.keys, starts: [] }
 
 /** All entries of this pass whose kh begin with the same bits; valid until the next one. */
 export interface Run {
@@ -42,10 +42,7 @@ export class EntryArena {
   #words = new Int32Array(this.#entries.buffer)
   /** Where runs are put together. */
   #run = new Int32Array(0)
-  readonly #keys: KeyHeap | null
-  /** Where the key of each entry begins. */
-  #keyAt = new Uint32Array(0)
-  readonly #runKeys = new KeyHeap()
+  readonly #keys: KeyArena | null
   readonly #limit: number
   #count = 0
   /** This pass keeps entries whose first 32 bits lie in [from, to). */
@@ -53,14 +50,13 @@ export class EntryArena {
   #to = PREFIXES
 
   /**
-   * `bytes`: memory for entries, 64 bytes each, and with `keepsKeys` 6 bytes and the UTF-8 of the key on top; taken as it is
+   * `bytes`: memory for entries, 64 bytes each, and with `keepsKeys` 4 bytes and the UTF-8 of the key on top; taken as it is
    * needed. While it grows it takes half as much again, and sorting takes about 12 bytes per entry on top. Keys are kept where
    * pages are wanted: a root needs none.
    */
   constructor(bytes: number, keepsKeys = false) {
     this.#limit = Math.max(2, Math.floor(bytes / ENTRY_BYTES)) * ENTRY_BYTES
-    this.#keys = keepsKeys ? new KeyHeap() : null
-    if (keepsKeys) this.#keyAt = new Uint32Array(FIRST_ENTRIES)
+    this.#keys = keepsKeys ? new KeyArena() : null
   }
 
   /** True after the `drain` of the last range. */
@@ -75,12 +71,13 @@ export class EntryArena {
   add(keyHashes: Uint8Array, valueHashes: Uint8Array, keys: readonly string[] = NO_KEYS): void {
     const keyWords = wordsOf(keyHashes)
     const valueWords = wordsOf(valueHashes)
-    const heap = this.#keys
-    if (heap !== null && keys.length * HASH_WORDS !== keyWords.length) throw unexpected('Entries came without their keys.')
+    const kept = this.#keys
+    if (kept !== null && keys.length * HASH_WORDS !== keyWords.length) throw unexpected('Entries came without their keys.')
+    kept?.stage(keys)
     for (let i = 0; i < keyWords.length; i += HASH_WORDS) {
       const prefix = prefixAt(keyHashes, i * 4)
       if (prefix < this.#from || prefix >= this.#to || !this.#hasRoomFor(prefix)) continue
-      if (heap !== null) this.#keyAt[this.#count] = heap.add(keys[i / HASH_WORDS]!)
+      kept?.keep(i / HASH_WORDS)
       const words = this.#words
       const at = this.#count++ * ENTRY_WORDS
       for (let word = 0; word < HASH_WORDS; word++) {
@@ -113,7 +110,7 @@ export class EntryArena {
       for (let i = from + 1, at = ENTRY_BYTES; i < to; i++, at += ENTRY_BYTES) {
         if (compareHashes(entries.hashes, at - ENTRY_BYTES, entries.hashes, at) !== 0) continue
         const later = order[i]!
-        throw onEqual(later, order[i - 1]!, this.#keys?.textAt(this.#keyAt[later]!) ?? null)
+        throw onEqual(later, order[i - 1]!, this.#keys?.textOf(later) ?? null)
       }
       yield { path: pathOf(prefix, nibbles), entries }
       from = to
@@ -134,10 +131,10 @@ export class EntryArena {
     return true
   }
 
-  /** A key may reach beyond the limit: its length shows when it is written. Two entries always have room. */
+  /** A key may reach beyond the limit. Two entries always have room. */
   #usedBytes(): number {
     if (this.#keys === null) return this.#count * ENTRY_BYTES
-    return this.#count < 2 ? 0 : this.#count * (ENTRY_BYTES + KEY_PLACE_BYTES) + this.#keys.length
+    return this.#count < 2 ? 0 : this.#count * ENTRY_BYTES + this.#keys.usedBytes
   }
 
   #grow(): void {
@@ -145,10 +142,6 @@ export class EntryArena {
     larger.set(this.#entries)
     this.#entries = larger
     this.#words = wordsOf(larger)
-    if (this.#keys === null) return
-    const places = new Uint32Array(this.#keyAt.length * 2)
-    places.set(this.#keyAt)
-    this.#keyAt = places
   }
 
   /** Halves the range, to a power of two, and drops what lies above. */
@@ -158,20 +151,14 @@ export class EntryArena {
       throw unexpected('More key hashes begin with the same 32 bits than memory was given for.')
     }
     this.#to = this.#from + 2 ** (Math.ceil(Math.log2(size)) - 1)
-    const heap = this.#keys
     let kept = 0
-    let keysEnd = 0
     for (let i = 0; i < this.#count; i++) {
       if (this.#prefixOf(i) >= this.#to) continue
       if (kept !== i) this.#words.copyWithin(kept * ENTRY_WORDS, i * ENTRY_WORDS, (i + 1) * ENTRY_WORDS)
-      if (heap !== null) {
-        const from = this.#keyAt[i]!
-        this.#keyAt[kept] = keysEnd
-        keysEnd = heap.move(from, keysEnd)
-      }
+      this.#keys?.move(i, kept)
       kept++
     }
-    heap?.cut(keysEnd)
+    this.#keys?.cut(kept)
     this.#count = kept
   }
 
@@ -212,16 +199,7 @@ export class EntryArena {
       for (let word = 0; word < ENTRY_WORDS; word++) run[target + word] = words[source + word]!
     }
     const hashes = new Uint8Array(run.buffer, 0, length * 4)
-    return { count: to - from, hashes, ...this.#gatherKeys(order, from, to) }
-  }
-
-  #gatherKeys(order: Uint32Array, from: number, to: number): Pick<Entries, 'keys' | 'starts'> {
-    const heap = this.#keys
-    if (heap === null) return { keys: NO_ENTRIES.keys, starts: [] }
-    const target = this.#runKeys
-    target.clear()
-    const starts = target.copyAll(heap, this.#keyAt, order, from, to)
-    return { keys: target.bytes.subarray(0, target.length), starts }
+    return { count: to - from, hashes, ...this.#keys?.gather(order, from, to) ?? NO_KEYS_OF_RUN }
   }
 }
 

@@ -15,6 +15,9 @@ const WINDOW_FROM = 64 * 4 * 10
 const SCRAP = WINDOW_FROM + WINDOW * HASH_BYTES
 const MEMORY_BYTES = SCRAP + HASH_BYTES
 
+/** Making the lanes takes some 20 ms: about what OpenSSL takes longer for so many messages, and most commands hash fewer. */
+const WARM_UP = 512
+
 let commonLanes: FourLanes | null | undefined
 
 /** FIPS mode asks for OpenSSL's own SHA-256. */
@@ -29,7 +32,8 @@ function sharedLanes(): FourLanes | null {
  */
 export class HashBatch {
   #lanes: FourLanes | null = null
-  readonly #useLanes: boolean
+  readonly #lanesFrom: number
+  #hashed = 0
   /** Per number of blocks: how many lanes are filled, and the digests' places in the window. */
   readonly #filled = new Uint8Array(MAX_BLOCKS + 1)
   readonly #slots = new Int32Array(4 * (MAX_BLOCKS + 1))
@@ -37,14 +41,17 @@ export class HashBatch {
   #count = 0
   #copied = 0
 
-  /** `useLanes: false` uses OpenSSL only. All batches share one memory: finish one before you start another. */
-  constructor(useLanes = true) {
-    this.#useLanes = useLanes
+  /**
+   * `lanesFrom`: so many messages are left to OpenSSL before the lanes are made; Infinity: all. All batches share one memory: finish
+   * one before you start another.
+   */
+  constructor(lanesFrom = WARM_UP) {
+    this.#lanesFrom = lanesFrom
   }
 
   /** The digests go to `out`, 32 bytes each, from its beginning. */
   start(out: Uint8Array): void {
-    this.#lanes = this.#useLanes ? sharedLanes() : null
+    this.#lanes = this.#hashed >= this.#lanesFrom ? sharedLanes() : null
     this.#out = out
     this.#count = 0
     this.#copied = 0
@@ -93,6 +100,7 @@ export class HashBatch {
   /** Writes the digests still missing. */
   finish(): void {
     if (this.#lanes !== null) this.#flush(this.#lanes)
+    this.#hashed += this.#count
     this.#out = new Uint8Array(0)
   }
 

@@ -86,7 +86,7 @@ export function keysOfEntries(entries: Entries): string[] {
 }
 
 /** The key at this place as text. */
-export function keyTextAt(keys: Uint8Array, at: number): string {
+function keyTextAt(keys: Uint8Array, at: number): string {
   return Buffer.from(keys.buffer, keys.byteOffset, keys.byteLength).toString('utf8', at + KEY_HEAD_BYTES, at + keyBytesAt(keys, at))
 }
 

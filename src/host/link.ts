@@ -14,6 +14,7 @@ interface Answer {
 const DROPPED: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED', 'HPE_INVALID_EOF_STATE'])
 const RETRIES = 2
 const MAX_ERROR_BYTES = 16 * 1024
+const END_MS = 2_000
 
 /** Requests to one host: authorised, bounded in time and size, counted. AGAINST_UNREACHABLE, AGAINST_INVALID, RUN_STOPPED. */
 export class Link {
@@ -47,7 +48,7 @@ export class Link {
   /** Ends what was opened, also after the signal. What can not be ended now ends there when it was idle for long enough. */
   async end(path: string): Promise<void> {
     try {
-      await this.#send('DELETE', path, null, 0, null)
+      await this.#send('DELETE', path, null, 0, AbortSignal.timeout(END_MS))
     } catch {
       // The other host is gone, or has ended it already.
     } finally {
@@ -67,7 +68,7 @@ export class Link {
   }
 
   /** The body of the answer. What the other host refuses comes as an error. */
-  async #send(method: Method, path: string, body: Buffer | null, most: number, signal: AbortSignal | null): Promise<Buffer> {
+  async #send(method: Method, path: string, body: Buffer | null, most: number, signal: AbortSignal): Promise<Buffer> {
     const { status, answer } = await this.#exchange(method, path, body, most, signal)
     if (status === 200 || status === 204) return answer
     throw this.#refused(status, answer)
@@ -77,15 +78,15 @@ export class Link {
     return new RehydrateError('AGAINST_INVALID', { message: `${this.name}: ${message}`, expected, actual })
   }
 
-  #exchange(method: Method, path: string, body: Buffer | null, most: number, signal: AbortSignal | null): Promise<Answer> {
-    if (signal?.aborted === true) return Promise.reject(this.#stopped())
+  #exchange(method: Method, path: string, body: Buffer | null, most: number, signal: AbortSignal): Promise<Answer> {
+    if (signal.aborted) return Promise.reject(this.#stopped())
     this.requests++
     this.bytes += body?.length ?? 0
     return new Promise((resolve, reject) => {
       const request = this.#start(method, path, body)
       const finish = (error: Error | null, answer?: Answer): void => {
         clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
+        signal.removeEventListener('abort', onAbort)
         if (error === null) resolve(answer!)
         else {
           request.destroy()
@@ -94,7 +95,7 @@ export class Link {
       }
       const timer = setTimeout(() => finish(this.#unreachable(`did not answer within ${this.#timeoutMs} ms`)), this.#timeoutMs)
       const onAbort = (): void => finish(this.#stopped())
-      signal?.addEventListener('abort', onAbort, { once: true })
+      signal.addEventListener('abort', onAbort, { once: true })
       request.on('error', (error: NodeJS.ErrnoException) => finish(this.#unreachable(`could not be reached: ${codeOf(error)}`, error)))
       request.on('response', (response) => this.#receive(response, most, finish))
       request.end(body ?? undefined)

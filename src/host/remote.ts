@@ -31,7 +31,7 @@ export interface RemoteOptions {
 export function remoteSide(url: string, options: RemoteOptions): Against {
   checkOptions('remoteSide()', options, ['token', 'timeoutMs'])
   const address = checkedAddress(url)
-  const name = `${address.origin}${address.pathname}`.replace(/\/$/, '')
+  const name = `${address.origin}${address.pathname}`.replace(/\/+$/, '')
   return {
     kind: 'against', name,
     async open({ signal }: AgainstOptions): Promise<DigestSide> {
@@ -58,8 +58,9 @@ function checkedAddress(url: string): URL {
 
 async function openView(link: Link): Promise<DigestSide> {
   const answer = await link.open('/views', MAX_HELLO_BYTES)
-  const { view, hello, standing } = readHello(link, answer)
+  const { view, idleMs, hello, standing } = readHello(link, answer)
   const path = `/views/${view}`
+  const stopTouching = keepOpen(link, path, idleMs)
   const read = (part: string, collection: string | null, keys: readonly string[]): Promise<Map<string, Uint8Array>> =>
     readAll(link, `${path}/${part}`, collection, keys)
   let closing: Promise<void> | null = null
@@ -75,8 +76,28 @@ async function openView(link: Link): Promise<DigestSide> {
     inputs: () => readInputs(link, path, hello),
     traffic: () => ({ requests: link.requests, bytes: link.bytes }),
     // A view that can not be closed now is closed when it was idle for long enough.
-    close: () => (closing ??= link.end(path)),
+    close: () => {
+      stopTouching()
+      return (closing ??= link.end(path))
+    },
   }
+}
+
+/** Touches per idle time, and the least and the greatest time between two. */
+const TOUCHES = 3
+const MIN_TOUCH_MS = 100
+const MAX_TOUCH_MS = 60 * 60 * 1_000
+/** One frame: there is no such page. */
+const MAX_TOUCH_BYTES = 4
+
+/**
+ * A view is closed there when it was idle for too long, and this side may have much to do before it asks: fold forward, scrub. So it is
+ * touched now and then. Where that fails, the next request says why.
+ */
+function keepOpen(link: Link, path: string, idleMs: number): () => void {
+  const touch = (): void => void link.read(`${path}/pages`, writeTexts(['/']), MAX_TOUCH_BYTES).catch(() => {})
+  const timer = setInterval(touch, Math.min(Math.max(MIN_TOUCH_MS, idleMs / TOUCHES), MAX_TOUCH_MS)).unref()
+  return () => clearInterval(timer)
 }
 
 /** What else a page says, the walk through the pages checks against the roots of hello; no root shows its count to people. */
@@ -121,7 +142,7 @@ function firstOf(keys: readonly string[], from: number, collection: string | nul
 }
 
 /** Checks that what the other host says of itself fits together. */
-function readHello(link: Link, answer: Buffer): { view: string; hello: Hello; standing: Standing } {
+function readHello(link: Link, answer: Buffer): { view: string; idleMs: number; hello: Hello; standing: Standing } {
   const refuse = (path: string, expected: string): RehydrateError =>
     link.invalid(`Its hello has ${path} other than it must be.`, expected)
   const given = new Untrusted(jsonOf(link, answer), refuse)
@@ -129,7 +150,7 @@ function readHello(link: Link, answer: Buffer): { view: string; hello: Hello; st
   if (v !== 1) throw incomparable(link.name, { protocol: 1 }, { protocol: v })
   const at = given.fields(['v', 'view', 'idleMs', 'standing', 'hello'])
   const hello = readInnerHello(link, at('hello'))
-  return { view: at('view').text(/^[0-9a-f-]{36}$/), hello, standing: readStanding(at('standing'), hello) }
+  return { view: at('view').text(/^[0-9a-f-]{36}$/), idleMs: at('idleMs').whole(), hello, standing: readStanding(at('standing'), hello) }
 }
 
 function readInnerHello(link: Link, given: Untrusted): Hello {

@@ -2,12 +2,12 @@ import { RehydrateError } from '../errors.js'
 import { headOf } from '../log/bounds.js'
 import { distance, formatPosition, offsetIn, reaches, type Position } from '../log/position.js'
 import type { AcceptedGap } from '../log/sequence.js'
-import type { Bounds, EventSource } from '../log/source.js'
+import type { Bounds, EventSource, ReadLimits } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import type { Accepted } from '../store/checkpoint.js'
 import { gapsOf } from './accept.js'
 import { cutBeforeTime, nearestMergePrefix } from './cut-search.js'
-import type { Settings } from './settings.js'
+import { DEFAULT_LIMITS, type Settings } from './settings.js'
 
 /** Where a run ends, frozen at its start: inclusive, per partition. USAGE for an end the log or the state does not allow. */
 export async function frozenEnd(
@@ -27,9 +27,22 @@ export async function frozenEnd(
     })
   }
   if (until.kind === 'position' && projection.order === 'time' && distance(end, head) > 0) {
-    await assertMergePrefix(source, projection, settings, bounds, end, gapsOf(kept, settings.waivers.gaps))
+    await assertMergePrefix('--until', source, projection, settings.limits, bounds, end, gapsOf(kept, settings.waivers.gaps))
   }
   return end
+}
+
+/** Where a state could stand: at a position (inclusive), or before a time. USAGE for an end that no run could have. */
+export async function cutAt(
+  source: EventSource, projection: Projection, at: Position | Date, accepted: readonly Accepted[] = [],
+): Promise<Position> {
+  const bounds = await source.bounds({ following: true })
+  if (at instanceof Date) return await cutBeforeTime(source, bounds, at.getTime(), DEFAULT_LIMITS)
+  assertWithin('--at', at, bounds, new Map())
+  if (projection.order === 'time') {
+    await assertMergePrefix('--at', source, projection, DEFAULT_LIMITS, bounds, at, gapsOf(accepted))
+  }
+  return at
 }
 
 /** USAGE where `end` names what the log does not have. `option`: what the person wrote. */
@@ -49,14 +62,14 @@ export function assertWithin(option: string, end: Position, bounds: ReadonlyMap<
 
 /** Order 'time': a cut must be one that the merge goes through, or a later run would find events before it. */
 async function assertMergePrefix(
-  source: EventSource, projection: Projection, settings: Settings, bounds: ReadonlyMap<string, Bounds>, end: Position,
+  option: string, source: EventSource, projection: Projection, limits: ReadLimits, bounds: ReadonlyMap<string, Bounds>, end: Position,
   gaps: ReadonlyMap<string, readonly AcceptedGap[]>,
 ): Promise<void> {
-  const nearest = await nearestMergePrefix(source, bounds, end, projection.futureMs, settings.limits, gaps)
+  const nearest = await nearestMergePrefix(source, bounds, end, projection.futureMs, limits, gaps)
   if (reaches(nearest, end)) return
   const prefix = formatPosition(nearest)
   throw new RehydrateError('USAGE', {
-    message: `--until ${formatPosition(end)} is no prefix of the merge by time; the nearest before it is ${prefix || 'empty'}.`,
-    expected: prefix, actual: formatPosition(end), fix: `Use --until ${prefix}.`,
+    message: `${option} ${formatPosition(end)} is no prefix of the merge by time; the nearest before it is ${prefix || 'empty'}.`,
+    expected: prefix, actual: formatPosition(end), fix: `Use ${option} ${prefix}.`,
   })
 }

@@ -1,6 +1,6 @@
 import { RehydrateError } from '../errors.js'
 import type { Offset, Position } from '../log/position.js'
-import type { EventSource } from '../log/source.js'
+import type { EventSource, Holes, Mark } from '../log/source.js'
 import { EventApplier, type PreparedEvent } from '../projection/apply.js'
 import type { Collection, Projection } from '../projection/define.js'
 import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
@@ -9,19 +9,22 @@ import type { Accepted } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
 import type { World } from './api.js'
 import { ownerKey } from './owners.js'
-import { hasSingleKeys, nameOf, refolded, RelatedKeys } from './refold.js'
+import { checkIdentity } from './plan.js'
+import { nameOf, refolded, relatedTo } from './refold.js'
 
 export interface ExplainOptions {
   readonly source: EventSource
   readonly projection: Projection
   readonly collection: string
   readonly key: string
-  /** The last offsets to look at, inclusive; `positionAt` finds them for a time. */
+  /** The last offsets to look at, inclusive: where a state stood, or `cutAt` says that one could. */
   readonly upTo: Position
   /** What the seal's manifest lists: events left out are left out here too. */
   readonly accepted?: readonly Accepted[]
   /** What the state was built with: PROJECTION_CHANGED where `projection` is another. */
   readonly builtWith?: Fingerprint
+  /** Marks of the state and where they were taken: LOG_RECREATED, LOG_REWRITTEN or LOG_TRUNCATED where the log is another by now. */
+  readonly readFrom?: { readonly marks: ReadonlyMap<string, Mark>; readonly position: Position }
 }
 
 /** One event that touched the key, and the value after it (null: none, or deleted). */
@@ -34,15 +37,17 @@ export interface ExplainedEvent {
 
 /**
  * The events that made a key, in the order they apply, each with the value after it. The log is folded again, but only for this key
- * and the keys its events read and write with it. Errors of reading and folding as in a replay.
+ * and the keys its events read and write with it. LOG_COMPACTED where events are gone without a known reason; other errors of reading
+ * and folding as in a replay.
  */
 export async function* explainKey(options: ExplainOptions, world: World): AsyncGenerator<ExplainedEvent> {
-  const { projection, builtWith } = options
+  const { source, projection, builtWith, readFrom } = options
   if (builtWith !== undefined) await assertSameProjection(projection, builtWith, world)
+  if (readFrom !== undefined) await checkIdentity(source, readFrom.marks, readFrom.position, (error) => { throw error })
   const uninstall = world.purity.install()
   try {
     const wanted = ownerKey(options.collection, options.key)
-    const related = await relatedKeys(options, wanted, world)
+    const related = await relatedTo([wanted], options, world)
     const applier = new EventApplier(projection)
     const slots = new Map<string, Slot>()
     const slotOf = (collection: Collection, key: string): Slot => {
@@ -51,7 +56,7 @@ export async function* explainKey(options: ExplainOptions, world: World): AsyncG
       if (related.has(name)) slots.set(name, slot)
       return slot
     }
-    for await (const prepared of refolded(options, { applier, slotOf }, world)) {
+    for await (const prepared of refolded(options, { applier, slotOf, onHoles: assertWhole }, world)) {
       for (const event of prepared) {
         if (!event.slots.some((slot) => related.has(nameOf(slot)))) continue
         applyOne(applier, event, world)
@@ -64,6 +69,15 @@ export async function* explainKey(options: ExplainOptions, world: World): AsyncG
   } finally {
     uninstall()
   }
+}
+
+/** LOG_COMPACTED: what is missing was a part of the earlier states. */
+function assertWhole({ compactedOrLost }: Holes, partition: string): void {
+  if (compactedOrLost === 0) return
+  throw new RehydrateError('LOG_COMPACTED', {
+    message: `${partition} lacks offsets without a known reason, so that what a key held at an earlier event can not be told.`,
+    partition, expected: 0, actual: compactedOrLost,
+  })
 }
 
 function applyOne(applier: EventApplier, prepared: PreparedEvent, world: World): void {
@@ -81,20 +95,7 @@ export async function assertSameProjection(projection: Projection, builtWith: Fi
   if (changed.length === 0) return
   throw new RehydrateError('PROJECTION_CHANGED', {
     message: `The state was built with another projection: ${changed.join(', ')} changed. Its events would give other values.`,
-    why: 'Values are explained by folding the log again, with the projection that made them.',
+    why: 'What a state was made of is found by folding the log again, with the projection that made it.',
     fix: 'Replay first, or go back to the projection that the state was built with.',
   })
-}
-
-/** The key, and every key that shares an event with one of these: what must be folded for its value to be right. */
-async function relatedKeys(options: ExplainOptions, wanted: string, world: World): Promise<ReadonlySet<string>> {
-  const keys = new RelatedKeys()
-  if (!hasSingleKeys(options.projection)) {
-    const applier = new EventApplier(options.projection)
-    const slotOf = (collection: Collection, key: string): Slot => new Slot(collection, key)
-    for await (const prepared of refolded(options, { applier, slotOf }, world)) {
-      for (const { slots } of prepared) keys.join(slots)
-    }
-  }
-  return keys.relatedTo([wanted])
 }

@@ -1,9 +1,9 @@
-import { beforeFirst } from '../log/bounds.js'
-import type { Position } from '../log/position.js'
-import type { EventBatch, EventSource, Holes, ReadLimits } from '../log/source.js'
-import type { EventApplier, PreparedEvent, SlotOf } from '../projection/apply.js'
-import type { Projection } from '../projection/define.js'
-import type { Slot } from '../projection/view.js'
+import { RehydrateError } from '../errors.js'
+import type { Offset, Position } from '../log/position.js'
+import type { Bounds, EventBatch, EventSource, Holes, ReadLimits } from '../log/source.js'
+import { EventApplier, type PreparedEvent, type SlotOf } from '../projection/apply.js'
+import type { Collection, Projection } from '../projection/define.js'
+import { Slot } from '../projection/view.js'
 import type { Accepted } from '../store/checkpoint.js'
 import { gapsOf } from './accept.js'
 import type { Purity, World } from './api.js'
@@ -67,7 +67,7 @@ export interface RefoldReading {
   /** How partitions interleave, where that is to be seen. Left out: one after the other. */
   readonly interleaving?: { readonly limits: ReadLimits; readonly pick: (n: number) => number }
   /** Told of the offsets that hold no event. */
-  readonly onHoles?: (holes: Holes) => void
+  readonly onHoles?: (holes: Holes, partition: string) => void
 }
 
 /** The events of a log up to a position, ready for their handlers, in the order of the fold and some at a time. */
@@ -79,20 +79,42 @@ export async function* refolded(options: RefoldOptions, reading: RefoldReading, 
   const stop = new AbortController()
   const { limits, pick } = reading.interleaving ?? { limits: DEFAULT_LIMITS, pick: () => 0 }
   const turnOptions: TurnOptions = {
-    source, from: beforeFirst(bounds), upTo, marks: new Map(), limits, signal: stop.signal,
+    source, from: beginningOf(bounds, upTo, accepted), upTo, marks: new Map(), limits, signal: stop.signal,
     gaps: gapsOf(accepted), pick, waiting: () => {},
   }
   const turns = projection.order === 'time' ? timeTurns(turnOptions, new Map(), projection.futureMs) : partitionTurns(turnOptions)
   try {
     for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
       options.signal?.throwIfAborted()
-      if (turn.holes !== null) reading.onHoles?.(turn.holes)
+      if (turn.holes !== null) reading.onHoles?.(turn.holes, turn.batch.partition)
       yield refold.prepare(turn.batch, turn.from, turn.to, reading.slotOf, reading.wanted)
     }
   } finally {
     stop.abort()
     await turns.close()
   }
+}
+
+/**
+ * Before the first event that the state was built from: nothing before it counts, and nothing behind it may be gone. LOG_TRUNCATED
+ * where it is.
+ */
+export function beginningOf(bounds: ReadonlyMap<string, Bounds>, upTo: Position, accepted: readonly Accepted[]): Position {
+  const missing = new Map<string, Offset>()
+  for (const { code, partition, to } of accepted) {
+    if (code === 'HISTORY_INCOMPLETE' && partition !== undefined && to !== undefined) missing.set(partition, to)
+  }
+  return new Map([...bounds].map(([partition, { first }]): [string, Offset] => {
+    const before = missing.get(partition) ?? -1
+    if (first > before + 1 && upTo.has(partition)) {
+      throw new RehydrateError('LOG_TRUNCATED', {
+        message: `${partition} starts at ${first}, and the state was built from ${before + 1} on.`,
+        partition, offset: before + 1, expected: before + 1, actual: first,
+        why: 'What a key held at an earlier event, and why, is folded from the log again.',
+      })
+    }
+    return [partition, Math.max(before, first - 1)]
+  }))
 }
 
 /** The name of a state key across collections. */
@@ -103,6 +125,18 @@ export function nameOf(slot: Slot): string {
 /** True where no event has a key besides its own, so that no two keys can be related. */
 export function hasSingleKeys(projection: Projection): boolean {
   return [...projection.types.values()].every(({ keys }) => keys === null)
+}
+
+/** These keys, and every key that shares an event with one of these, and so on: what must be folded for their values to be right. */
+export async function relatedTo(names: Iterable<string>, options: RefoldOptions, world: World): Promise<ReadonlySet<string>> {
+  const related = new RelatedKeys()
+  if (!hasSingleKeys(options.projection)) {
+    const slotOf = (collection: Collection, key: string): Slot => new Slot(collection, key)
+    for await (const prepared of refolded(options, { applier: new EventApplier(options.projection), slotOf }, world)) {
+      for (const { slots } of prepared) related.join(slots)
+    }
+  }
+  return related.relatedTo(names)
 }
 
 /** Which state keys are folded together: two that share an event, and so on from key to key. Only keys that share one are kept. */

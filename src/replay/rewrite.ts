@@ -5,7 +5,7 @@ import { RehydrateError } from '../errors.js'
 import type { Projection } from '../projection/define.js'
 import { tablesOf } from '../projection/tables.js'
 import { makeManifestHash } from '../store/checkpoint-codec.js'
-import type { Checkpoint, CollectionRoot, Manifest } from '../store/checkpoint.js'
+import type { Accepted, Checkpoint, CollectionRoot, Manifest } from '../store/checkpoint.js'
 import type { EntryKey, PutEntry, StateStore, StoreSession } from '../store/contract.js'
 import type { Value } from '../value/canonical.js'
 import { mergeAccepted } from './accept.js'
@@ -89,8 +89,10 @@ async function updatedDigest(
   return { roots: present, puts: [...hashEntries(pages)], deletes: gone }
 }
 
-/** So many keys are named in the seal. */
+/** So many keys of a repair are named in the seal. */
 const NAMED = 10
+/** So many repairs are listed one by one; more are one. */
+const LISTED = 100
 
 function repaired(manifest: Manifest, keys: readonly Rewritten[], roots: Roots): Manifest {
   const names = keys.map(({ collection, key }) => `${collection}/${key}`).sort()
@@ -100,6 +102,14 @@ function repaired(manifest: Manifest, keys: readonly Rewritten[], roots: Roots):
   return {
     ...manifest,
     root: formatHash(stateRoot(new Map(own))),
-    accepted: mergeAccepted(manifest.accepted, [{ code: 'REPAIRED', detail: `${names.slice(0, NAMED).join(', ')}${more}` }]),
+    // What was written just now has not been re-read.
+    scrubbedAt: null,
+    accepted: mergeAccepted(shortened(manifest.accepted), [{ code: 'REPAIRED', detail: `${names.slice(0, NAMED).join(', ')}${more}` }]),
   }
+}
+
+/** A store that is repaired again and again keeps a checkpoint of a bounded size. */
+function shortened(accepted: readonly Accepted[]): readonly Accepted[] {
+  const others = accepted.filter(({ code }) => code !== 'REPAIRED')
+  return accepted.length - others.length < LISTED ? accepted : [...others, { code: 'REPAIRED', detail: `${LISTED} times or more before` }]
 }

@@ -1,9 +1,10 @@
 import { EntryArena } from '../digest/arena.js'
-import { hashKeys, hashValues } from '../digest/batch.js'
+import { hashKeys } from '../digest/batch.js'
 import { TrieBuilder } from '../digest/builder.js'
 import { collectionRoot, formatHash } from '../digest/hash.js'
 import { RehydrateError } from '../errors.js'
 import { positionFromJson, type Position } from '../log/position.js'
+import type { Mark } from '../log/source.js'
 import type { Collection, Projection } from '../projection/define.js'
 import type { Checkpoint } from '../store/checkpoint.js'
 import type { Entry, StateStore, StoreSession } from '../store/contract.js'
@@ -26,6 +27,8 @@ export interface State {
   readonly position: Position
   /** State root, `sh1:<hex>`; null while the digest is pending. */
   readonly root: string | null
+  /** What the source was asked to remember at `position`: whether it is still the same log. */
+  readonly marks: ReadonlyMap<string, Mark>
   /** Undefined where there is none. STATE_CORRUPT where the stored bytes do not fit their hash. */
   get(collection: string, key: string): Promise<Value | undefined>
   /** Up to `limit` entries with key > after (null: from the first), ascending by UTF-8 bytes. */
@@ -48,6 +51,10 @@ export async function openState(
     await session.close()
     throw new RehydrateError('STORE_GENERATION', { message: `Generation ${generation} has no checkpoint yet.` })
   }
+  const marks = await readEngineCollection<Mark>(session, MARKS, checkpoint).catch(async (error: unknown) => {
+    await session.close()
+    throw error
+  })
   const collectionOf = (name: string): Collection => {
     const found = options.projection.collections.find((collection) => collection.name === name)
     if (found !== undefined) return found
@@ -57,7 +64,7 @@ export async function openState(
   const valueOf = (entry: Entry): { key: string; value: Value } =>
     ({ key: entry.key, value: checkedValue(entry, collectionOf(entry.collection)) })
   return {
-    generation, checkpoint,
+    generation, checkpoint, marks,
     position: positionFromJson(checkpoint.manifest.position),
     root: checkpoint.manifest.root,
     async get(collection, key) {
@@ -74,9 +81,15 @@ export async function openState(
   }
 }
 
-/** The live generation. STORE_NOT_FOUND where there is none. */
+/** The live generation. STORE_NOT_FOUND where there is none, STATE_CORRUPT where a row and its checkpoint do not say the same. */
 export async function liveGeneration(store: StateStore): Promise<number> {
   const rows = await store.generations()
+  const unmarked = rows.find(({ checkpoint, everSealed }) => checkpoint?.manifest.sealed === true && !everSealed)
+  if (unmarked !== undefined) {
+    throw new RehydrateError('STATE_CORRUPT', {
+      message: `Generation ${unmarked.generation} stands at a seal, and its row says that it was never sealed.`,
+    })
+  }
   const live = rows.find((row) => row.live)
   if (live !== undefined) return live.generation
   throw new RehydrateError('STORE_NOT_FOUND', {
@@ -94,12 +107,13 @@ export async function readEngineCollection<T>(
 ): Promise<Map<string, T>> {
   const entries: Entry[] = []
   for await (const entry of scanAll(session, collection)) entries.push(entry)
-  assertIntact(entries)
+  const arena = new EntryArena(Infinity)
+  arena.add(hashKeys(entries.map(({ key }) => key)), assertIntact(entries))
   const found = new Map(entries.map((entry) => [entry.key, decodedValue(entry, null) as T]))
   const roots = checkpoint?.collections ?? null
   if (roots === null || collection === MARKS) return found
   const listed = roots[collection]?.root ?? null
-  if (listed !== (entries.length === 0 ? null : rootOf(collection, entries))) {
+  if (listed !== (entries.length === 0 ? null : rootOf(collection, arena))) {
     throw new RehydrateError('STATE_CORRUPT', {
       message: `The stored entries of ${collection} are not the ones the checkpoint lists.`, collection,
     })
@@ -107,11 +121,10 @@ export async function readEngineCollection<T>(
   return found
 }
 
-function rootOf(collection: string, entries: readonly Entry[]): string {
-  const arena = new EntryArena(Infinity)
-  arena.add(hashKeys(entries.map(({ key }) => key)), hashValues(entries.map(({ bytes }) => bytes)))
+/** Collection root of all the entries that were gathered, `sh1:<hex>`. */
+export function rootOf(collection: string, entries: EntryArena): string {
   const builder = new TrieBuilder(collection, null)
-  for (const _ of arena.drain(builder));
+  for (const _ of entries.drain(builder));
   const { count, trieHash } = builder.finish()
   return formatHash(collectionRoot(count, trieHash))
 }

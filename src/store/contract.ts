@@ -54,8 +54,8 @@ export interface OpenWrite {
   readonly tables?: ReadonlyMap<string, Columns>
 }
 
-/** The version of what stores keep. A store that says a higher one is refused. */
-export const FORMAT_VERSION = 1
+/** The version of what stores keep: 2 since there are typed tables and keys on pages. A store that says a higher one is refused. */
+export const FORMAT_VERSION = 2
 
 export interface GenerationRow {
   readonly generation: number

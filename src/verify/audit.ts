@@ -1,8 +1,9 @@
-import { RehydrateError } from '../errors.js'
+import { ERRORS, isRehydrateError, RehydrateError } from '../errors.js'
 import { positionFromJson, type Position } from '../log/position.js'
 import type { EventSource, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import type { RunEvent, World } from '../replay/api.js'
+import { assertSameProjection } from '../replay/explain.js'
 import { checkIdentity } from '../replay/plan.js'
 import { MARKS, readEngineCollection } from '../replay/state.js'
 import { decodedValue } from '../replay/working-set.js'
@@ -11,12 +12,12 @@ import type { Entry, StateStore, StoreSession } from '../store/contract.js'
 import { overlayStore } from '../store/overlay.js'
 import { decode, type Value } from '../value/canonical.js'
 import { assertNotCompacted } from './compacted.js'
+import { unlessStopped } from './comparison.js'
 import { firstDifference, type FirstDifference } from './first-difference.js'
 import { foldInto } from './fold.js'
 import { compareInputs, inputsOf } from './inputs.js'
 import { roundOf, type Round } from './interleaving.js'
-import { searchOrder } from './order-search.js'
-import { assertBuiltWith } from './past.js'
+import { firstKeyOf, searchOrder } from './order-search.js'
 import { probeOrder } from './probe.js'
 import type { OrderPair } from './reorder.js'
 
@@ -44,14 +45,15 @@ export interface Audit {
   /** Rebuilds compared; that of a mismatch is the last. */
   readonly rounds: number
   readonly sealed: AuditRoots
-  /** Of the last round. */
-  readonly rebuilt: AuditRoots
+  /** Of the last round; null: a handler threw in it. */
+  readonly rebuilt: AuditRoots | null
   /** Null where nothing differs. */
   readonly difference: AuditDifference | null
   /**
    * Of a mismatch. 'input': what was read is not what the seal was built from · 'not-deterministic': the value depends on more than
    * the events of the key · 'order': on the order of events between which there is none · 'state': no order tried gives what is
-   * sealed, so that it was changed, or built by other code · 'unknown': the search met its bound.
+   * sealed: it was changed, built by other code, or by handlers that keep something outside of the state · 'unknown': the search met
+   * its bound.
    */
   readonly cause: 'input' | 'not-deterministic' | 'order' | 'state' | 'unknown' | null
   /** The cause in one sentence. */
@@ -74,6 +76,7 @@ export interface AuditDifference {
   readonly key: string
   /** Undefined: absent. */
   readonly sealed: Value | undefined
+  /** Undefined also where a handler throws. */
   readonly rebuilt: Value | undefined
   /**
    * The round that found it, from 1, and how partitions interleaved in it. Null: the rounds agree, and a key of the beginning of the log
@@ -92,28 +95,35 @@ export interface AuditInput {
 const ROUNDS = 3
 const MAX_FOLDS = 1_000_000
 const GENERATION = 1
+/** Of the errors of handlers. */
+const HANDLER_EXIT = 8
 
 /**
  * The determinism audit: folds the log again from its start to where the seal stands, several times, with other batches, checkpoints and
  * interleavings of the partitions, and compares the roots. Needs memory for the whole state. The source stays open.
  * STORE_GENERATION where the state is not sealed, PROJECTION_CHANGED where another projection built it, LOG_COMPACTED, the LOG_* codes
- * where the log is not the one it was built from; errors of handlers as of a replay.
+ * where the log is not the one it was built from, RUN_STOPPED; errors of handlers as of a replay, unless it is the order that makes one.
  */
 export async function auditRebuild(options: AuditOptions): Promise<Audit> {
+  return await unlessStopped(options.signal, () => audited(options))
+}
+
+async function audited(options: AuditOptions): Promise<Audit> {
   const { source, projection, session, rounds = ROUNDS, world } = options
   const manifest = sealedManifest(session)
   assertNotCompacted(manifest)
-  await assertBuiltWith(manifest, projection, world)
+  await assertSameProjection(projection, manifest.projection.fingerprint, world)
   const marks = await readEngineCollection<Mark>(session, MARKS, session.checkpoint)
   const position = positionFromJson(manifest.position)
   await checkIdentity(source, marks, position, (error) => { throw error })
   const sealed = rootsOf(manifest)
   for (let number = 1; ; number++) {
     const round = roundOf(number)
-    const { store, roots } = await rebuild(options, manifest, round)
-    const audited = { position, rounds: number, sealed, rebuilt: roots }
-    if (!sameRoots(roots, sealed)) return { ...audited, verdict: 'mismatch', ...(await judge(options, manifest, round, { store, roots })) }
-    if (number >= rounds) return { ...audited, ...((await probe(options, manifest)) ?? MATCH) }
+    const rebuilt = await rebuild(options, manifest, round).catch((error: unknown) => judgeThrow(options, manifest, round, error))
+    const audit = { position, rounds: number, sealed, rebuilt: 'roots' in rebuilt ? rebuilt.roots : null }
+    if (!('roots' in rebuilt)) return { ...audit, verdict: 'mismatch', ...rebuilt }
+    if (!sameRoots(rebuilt.roots, sealed)) return { ...audit, verdict: 'mismatch', ...(await judge(options, manifest, round, rebuilt)) }
+    if (number >= rounds) return { ...audit, ...((await probe(options, manifest)) ?? MATCH) }
   }
 }
 
@@ -195,6 +205,26 @@ async function judge(options: AuditOptions, manifest: Manifest, round: Round, re
   return { difference, inputs, cause: 'not-deterministic', why, order: null }
 }
 
+/** Under order 'any' a handler that throws in one order and not in another refutes the claim as well. Other errors are thrown again. */
+async function judgeThrow(options: AuditOptions, { accepted, position }: Manifest, round: Round, error: unknown): Promise<Judged> {
+  const { source, projection, session, world, signal, maxFolds = MAX_FOLDS } = options
+  if (projection.order !== 'any' || !isRehydrateError(error) || ERRORS[error.code].exit !== HANDLER_EXIT) throw error
+  const { partition, offset } = error.details
+  if (partition === undefined || offset === undefined) throw error
+  const reading = { source, projection, signal, accepted, upTo: positionFromJson(position) }
+  const key = await firstKeyOf(reading, partition, offset, world)
+  if (key === null) throw error
+  const interleaving = { limits: round.limits, pick: round.pick() }
+  const search = await searchOrder({ ...reading, ...key, world, maxFolds, interleaving })
+  if (search.found !== 'pair') throw error
+  const [sealed] = await session.load(key.collection, [key.key])
+  return {
+    difference: { ...key, round: round.number, interleaving: round.name, sealed: valueOf(sealed ?? null, projection), rebuilt: undefined },
+    cause: 'order', order: search.pair, inputs: [],
+    why: `${ORDER_WHY} Here it made a handler throw: ${error.message}`,
+  }
+}
+
 async function causeOf(
   options: AuditOptions, manifest: Manifest, round: Round, { collection, key, rebuilt }: FirstDifference,
 ): Promise<Pick<Audit, 'cause' | 'why' | 'order'>> {
@@ -226,7 +256,7 @@ function stateWhy({ accepted }: Manifest, events: number, interleavings: number)
   const tried = `None of ${interleavings} orders of the ${events} events of this key gives what is sealed`
   if (accepted.some(({ code }) => code === 'PROJECTION_CHANGED')) return `${tried}; a part of it was folded by other code, as was accepted.`
   if (accepted.some(({ code }) => code === 'REPAIRED')) return `${tried}; keys of it were repaired.`
-  return `${tried}: it was changed, or other code built it.`
+  return `${tried}: it was changed, other code built it, or a handler keeps something outside of the state.`
 }
 
 async function compare(

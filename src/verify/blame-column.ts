@@ -1,10 +1,11 @@
 import type { Value } from '../value/canonical.js'
-import type { FieldDifference } from './fields.js'
+import { MAX_FIELDS, type FieldDifference } from './fields.js'
 
 /** What a column of another database may have done to all fields that differ, in words; null where that does not explain them. */
 export function columnDetail(fields: readonly FieldDifference[]): string | null {
   const found = fields.map(({ path, rebuilt, against }) => ({ path, text: transformation(rebuilt, against) }))
-  if (found.length === 0 || found.some(({ text }) => text === null)) return null
+  // Of more than MAX_FIELDS the others are not known.
+  if (found.length === 0 || found.length > MAX_FIELDS || found.some(({ text }) => text === null)) return null
   const texts = new Set(found.map(({ text }) => text))
   return texts.size === 1 ? found[0]?.text ?? null : found.map(({ path, text }) => `${path} ${text}`).join(', ')
 }
@@ -28,8 +29,10 @@ function numberTransformation(ours: number | bigint, theirs: number | bigint): s
     if (narrowed !== null) return narrowed
   }
   const [from, to] = [Number(ours), Number(theirs)]
+  // No float is exactly theirs, then: what follows speaks of floats.
+  if (typeof theirs === 'bigint' && BigInt(to) !== theirs) return null
   if (Math.fround(from) === to) return 'kept as a 32-bit float'
-  if (typeof ours === 'bigint' && BigInt(from) === BigInt(theirs)) return 'kept as a 64-bit float'
+  if (typeof ours === 'bigint' && from === to) return 'kept as a 64-bit float'
   return (isWhole ? timeNumber(from, to) : rounding(from, to)) ?? fewerDigits(from, to)
 }
 
@@ -79,19 +82,22 @@ function timeNumber(ours: number, theirs: number): string | null {
   return coarser === undefined ? moved(ours, theirs, unit.perSecond) : `kept in ${coarser.name}`
 }
 
-/** Cut off, shifted, or both. Times in units of which a second has `perSecond`. */
+/** Cut off or rounded, shifted, or both. Times in units of which a second has `perSecond`. */
 function moved(ours: number, theirs: number, perSecond: number): string | null {
-  const cuts = [
-    { to: 1, text: '' },
-    ...(perSecond > 1_000 ? [{ to: perSecond / 1_000, text: 'microseconds cut off' }] : []),
-    ...(perSecond > 1 ? [{ to: perSecond, text: 'milliseconds cut off' }] : []),
-    { to: perSecond * 60, text: 'seconds cut off' },
+  const plain = shiftText((theirs - ours) / perSecond / 60)
+  if (plain !== null) return plain
+  const units = [
+    ...(perSecond > 1_000 ? [{ to: perSecond / 1_000, cut: 'microseconds cut off', rounded: 'rounded to milliseconds' }] : []),
+    ...(perSecond > 1 ? [{ to: perSecond, cut: 'milliseconds cut off', rounded: 'rounded to seconds' }] : []),
+    { to: perSecond * 60, cut: 'seconds cut off', rounded: 'rounded to minutes' },
   ]
-  for (const { to, text } of cuts) {
-    const cut = Math.floor(ours / to) * to
-    if (cut === theirs) return text === '' ? null : text
-    const shift = shiftText((theirs - cut) / perSecond / 60)
-    if (shift !== null && (text === '' || cut !== ours)) return text === '' ? shift : `${text}, ${shift}`
+  for (const { to, cut, rounded } of units) {
+    for (const [kept, text] of [[Math.floor(ours / to) * to, cut], [Math.round(ours / to) * to, rounded]] as const) {
+      if (kept === ours) continue
+      if (kept === theirs) return text
+      const shift = shiftText((theirs - kept) / perSecond / 60)
+      if (shift !== null) return `${text}, ${shift}`
+    }
   }
   return null
 }

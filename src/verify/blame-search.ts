@@ -1,9 +1,9 @@
 import type { Value } from '../value/canonical.js'
 import { columnDetail } from './blame-column.js'
-import { courseOf, identityOf, type Course, type Folder, type Held } from './blame-fold.js'
+import { ABSENT, courseOf, identityOf, type Course, type Folder, type Held } from './blame-fold.js'
 import { suggestionsFor } from './blame-suggest.js'
 import { indexOf, kindOf, Sweep, type Deviation, type DeviationKind, type Ending } from './blame-sweep.js'
-import type { GroupEvent } from './events.js'
+import type { GroupEvent, KeyGroup } from './events.js'
 import { fieldsOf, without, type FieldDifference } from './fields.js'
 
 export type Fitting = DeviationKind | 'stopped' | 'column'
@@ -51,19 +51,19 @@ const ORDER: readonly Fitting[] = ['lost', 'repeated', 'reordered', 'stopped', '
 /** The last so many events are swept first, then twice as many before these, and so on: what is found is kept when calls run out. */
 const FIRST_CHUNK = 64
 
-/** Tries all hypotheses on a group's events. Null: there are fewer calls than events, or a handler threw. */
+/** Tries all hypotheses on a group's events. 'bound': calls do not last for the events as they were; null: a handler threw. */
 export async function searchGroup(
-  events: readonly GroupEvent[], suspects: readonly Suspect[], isMerged: boolean, folder: Folder, maxExamples: number,
-): Promise<Search | null> {
-  const course = await courseOf(events, isMerged, folder)
-  if (course === null) return null
-  const untrue = suspects.map((suspect) => textOf(course.final[suspect.place], suspect) !== textOf(suspect.rebuilt, suspect))
+  group: KeyGroup, suspects: readonly Suspect[], isMerged: boolean, folder: Folder, maxExamples: number,
+): Promise<Search | 'bound' | null> {
+  const course = await courseOf(group, isMerged, folder)
+  if (course === 'bound' || course === null) return course
+  const untrue = suspects.map((suspect) => textOf(course.final[suspect.place] as Held, suspect) !== givenText(suspect.rebuilt, suspect))
   if (untrue.every(Boolean)) return { fits: suspects.map(() => []), untrue, isExhaustive: false }
   const sweep = new Sweep(course, folder)
   const isExhaustive = await sweepAll(course, suspects, sweep, folder)
-  const endings = sweep.endings()
+  const endings = endingsByPlace(sweep.endings())
   const fits = suspects.map((suspect) => {
-    const deviations = deviationsThatFit(suspect, endings)
+    const deviations = deviationsThatFit(suspect, endings.get(suspect.place) ?? [])
     const found = [...ORDER.slice(0, 3).map((kind) => deviationFit(kind as DeviationKind, deviations, suspect, course, maxExamples)),
       stoppedFit(suspect, course, maxExamples), columnFit(suspect)]
     return found.filter((fit) => fit !== null)
@@ -96,22 +96,37 @@ function tiersOf(course: Course, suspects: readonly Suspect[], folder: Folder): 
 }
 
 /** The places in which two values differ; none where one of them is absent. */
-export function differences(rebuilt: Held, against: Held, omitted: readonly string[]): FieldDifference[] {
+export function differences(rebuilt: Value | undefined, against: Value | undefined, omitted: readonly string[]): FieldDifference[] {
   if (rebuilt === undefined || against === undefined) return []
   return fieldsOf(without(rebuilt, omitted), without(against, omitted))
 }
 
 /** Equal texts: values that are equal where they are compared. */
-function textOf(value: Held, { omitted }: Suspect): string {
-  return identityOf(value === undefined || omitted.length === 0 ? value : without(value, omitted))
+function textOf({ value, identity }: Held, { omitted }: Suspect): string {
+  return value === undefined || omitted.length === 0 ? identity : identityOf(without(value, omitted))
+}
+
+function givenText(value: Value | undefined, suspect: Suspect): string {
+  return value === undefined ? ABSENT.identity : textOf({ value, identity: identityOf(value) }, suspect)
+}
+
+function endingsByPlace(endings: readonly Ending[]): ReadonlyMap<number, readonly Ending[]> {
+  const found = new Map<number, Ending[]>()
+  for (const ending of endings) {
+    for (const place of ending.others.keys()) {
+      const list = found.get(place)
+      if (list === undefined) found.set(place, [ending])
+      else list.push(ending)
+    }
+  }
+  return found
 }
 
 function deviationsThatFit(suspect: Suspect, endings: readonly Ending[]): Deviation[] {
-  const wanted = textOf(suspect.against, suspect)
+  const wanted = givenText(suspect.against, suspect)
   const fitting: Deviation[] = []
   for (const { others, deviations } of endings) {
-    const other = others.get(suspect.place)
-    if (other === undefined || textOf(other.value, suspect) !== wanted) continue
+    if (textOf(others.get(suspect.place) as Held, suspect) !== wanted) continue
     for (const deviation of deviations) fitting.push(deviation)
   }
   return fitting.sort((a, b) => a - b)
@@ -127,29 +142,30 @@ function deviationFit(
   return { hypothesis: kind, candidates: indexes.length, examples, detail: deviationDetail(kind, first, place, course) }
 }
 
-function deviationDetail(kind: DeviationKind, index: number, key: number, { events, after }: Course): string | null {
-  const event = events[index] as GroupEvent
-  const next = events[index + 1]
-  if (kind === 'reordered' && next !== undefined) return `applied after ${next.event.partition}@${next.event.offset}, which follows it`
-  if (kind !== 'lost' || !event.at.includes(key)) return null
-  const isDeleted = after[index]?.[event.at.indexOf(key)] === undefined
-  const earlier = events.findLastIndex(({ at }, i) => i < index && at.includes(key))
-  const wasThere = earlier >= 0 && after[earlier]?.[(events[earlier] as GroupEvent).at.indexOf(key)] !== undefined
-  return isDeleted && wasThere ? 'the delete was missed' : null
+function deviationDetail(kind: DeviationKind, index: number, key: number, { events, before, after, next }: Course): string | null {
+  const { at } = events[index] as GroupEvent
+  const following = events[next[index] as number]
+  if (kind === 'reordered' && following !== undefined) {
+    return `applied after ${following.event.partition}@${following.event.offset}, which follows it`
+  }
+  const place = at.indexOf(key)
+  if (kind !== 'lost' || place === -1) return null
+  const isDeleted = before[index]?.[place] !== ABSENT && after[index]?.[place] === ABSENT
+  return isDeleted ? 'the delete was missed' : null
 }
 
 /**
  * It has the value after one of the events that touch it, or the one before all of them. That the last of them alone is missing is
  * left to 'lost', which says the same.
  */
-function stoppedFit(suspect: Suspect, { events, after }: Course, maxExamples: number): Fit | null {
-  const touching = events.flatMap(({ at }, i) => (at.includes(suspect.place) ? [i] : []))
-  const wanted = textOf(suspect.against, suspect)
+function stoppedFit(suspect: Suspect, { events, after, touching: all }: Course, maxExamples: number): Fit | null {
+  const touching = all[suspect.place] as readonly number[]
+  const wanted = givenText(suspect.against, suspect)
   const applied: number[] = []
   for (let count = 0; count < touching.length - 1; count++) {
     const last = touching[count - 1]
-    const value = last === undefined ? undefined : after[last]?.[(events[last] as GroupEvent).at.indexOf(suspect.place)]
-    if (textOf(value, suspect) === wanted) applied.push(count)
+    const value = last === undefined ? ABSENT : after[last]?.[(events[last] as GroupEvent).at.indexOf(suspect.place)]
+    if (textOf(value as Held, suspect) === wanted) applied.push(count)
   }
   const [first] = applied
   if (first === undefined) return null

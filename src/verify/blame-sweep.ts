@@ -1,7 +1,7 @@
-import { assign, identityOf, valuesBefore, type Course, type Folder, type Held } from './blame-fold.js'
+import type { Course, Folder, Held } from './blame-fold.js'
 import type { GroupEvent } from './events.js'
 
-/** One event that was left out, applied twice in its place, or applied after the one behind it. */
+/** One event that was left out, applied twice in its place, or applied after its neighbour. */
 export const DEVIATIONS = ['lost', 'repeated', 'reordered'] as const
 export type DeviationKind = (typeof DEVIATIONS)[number]
 
@@ -16,17 +16,11 @@ export function indexOf(deviation: Deviation): number {
   return Math.floor(deviation / 3)
 }
 
-/** A key's value in another course of things, where it is not the true one. */
-interface Other {
-  readonly value: Held
-  readonly identity: string
-}
-
 /** A course of things after one deviation: all deviations that came to one state go on as one. */
 class Trajectory {
   deviations: Deviation[]
-  /** What differs from the true state, by the key's place in the group. Null: nothing any more, or a handler threw. */
-  others: Map<number, Other> | null = null
+  /** The keys in which it differs from the true state, by their place in the group. Null: none any more, or a handler threw. */
+  others: Map<number, Held> | null = null
   /** `others` as a text: equal texts, equal states. */
   state = ''
   /** It came to the state of this one and goes on with it. */
@@ -37,17 +31,17 @@ class Trajectory {
   }
 }
 
-function stateOf(others: ReadonlyMap<number, Other>): string {
+function stateOf(others: ReadonlyMap<number, Held>): string {
   const places = others.size === 1 ? [...others.keys()] : [...others.keys()].sort((a, b) => a - b)
   return places.map((place) => {
-    const { identity } = others.get(place) as Other
+    const { identity } = others.get(place) as Held
     return `${place}:${identity.length}:${identity}`
   }).join('')
 }
 
 /** Where deviations ended: the values of the keys that are not the true ones, by the key's place in the group. */
 export interface Ending {
-  readonly others: ReadonlyMap<number, { readonly value: Held }>
+  readonly others: ReadonlyMap<number, Held>
   readonly deviations: readonly Deviation[]
 }
 
@@ -65,12 +59,6 @@ export class Sweep {
   /** Of earlier sweeps: the state at some events → the trajectory that went through it. */
   readonly #known = new Map<number, Map<string, Trajectory>>()
   readonly #ended: Trajectory[] = []
-  /** The one in which the event before was lost; null: that was not tried, or makes no difference. */
-  #lost: Trajectory | null = null
-  /** What the event at hand makes of its keys without the one before; null: it throws; undefined: not known. */
-  #withoutPrevious: readonly Held[] | null | undefined = undefined
-  /** Of the true values after the event at hand. */
-  #identities: (string | undefined)[] = []
 
   constructor(course: Course, folder: Folder) {
     this.#course = course
@@ -79,7 +67,7 @@ export class Sweep {
 
   /** All that went to the end. */
   endings(): Ending[] {
-    return this.#ended.map(({ others, deviations }) => ({ others: others as Map<number, Other>, deviations }))
+    return this.#ended.map(({ others, deviations }) => ({ others: others as Map<number, Held>, deviations }))
   }
 
   /**
@@ -87,27 +75,35 @@ export class Sweep {
    * one of those went through ends as that did. False: handler calls ran out, and where those under way end is not known.
    */
   async run(from: number, to: number, isWanted: (deviation: Deviation) => boolean): Promise<boolean> {
-    const { events, after } = this.#course
-    const values = valuesBefore(this.#course, from, this.#folder)
-    let previous: Held[] = []
+    const { events } = this.#course
+    const exchanges = this.#exchangesOf(from, to, isWanted)
     if (!this.#known.has(from)) this.#known.set(from, new Map())
     for (let i = from; i < events.length; i++) {
-      if (i > to && this.#open.size === 0) break
-      const event = events[i] as GroupEvent
+      if (i >= to && this.#open.size === 0 && exchanges.size === 0) break
       if (this.#folder.isPauseDue) await this.#folder.pause()
       this.#meetKnown(i)
-      this.#identities = []
-      const before = event.at.map((place) => values[place])
-      if (!this.#advance(i, before)) return this.#abandon()
-      if (i < to && !this.#loseOrRepeat(i, before, isWanted)) return this.#abandon()
-      if (i > from && i <= to && isWanted(3 * (i - 1) + 2) && !this.#exchange(i, values, previous)) return this.#abandon()
-      previous = before
-      assign(values, event, after[i] as readonly Held[])
+      if (!this.#advance(i)) return this.#abandon()
+      if (i < to && !this.#loseOrRepeat(i, isWanted)) return this.#abandon()
+      for (const first of exchanges.get(i) ?? []) if (!this.#exchange(first, i)) return this.#abandon()
+      exchanges.delete(i)
     }
     this.#ended.push(...this.#open.values())
     this.#open.clear()
     this.#touching.clear()
     return true
+  }
+
+  /** The events that are to be exchanged with their neighbour, by the neighbour. */
+  #exchangesOf(from: number, to: number, isWanted: (deviation: Deviation) => boolean): Map<number, number[]> {
+    const exchanges = new Map<number, number[]>()
+    for (let i = from; i < to; i++) {
+      const next = this.#course.next[i] as number
+      if (next === -1 || !isWanted(3 * i + 2)) continue
+      const firsts = exchanges.get(next)
+      if (firsts === undefined) exchanges.set(next, [i])
+      else firsts.push(i)
+    }
+    return exchanges
   }
 
   #abandon(): false {
@@ -131,105 +127,94 @@ export class Sweep {
   }
 
   /** Takes every trajectory that the event concerns past it. */
-  #advance(i: number, before: readonly Held[]): boolean {
-    const event = this.#course.events[i] as GroupEvent
-    const truth = this.#course.after[i] as readonly Held[]
+  #advance(i: number): boolean {
+    const { event, before, after } = this.#at(i)
     const concerned = new Set<Trajectory>()
     for (const place of event.at) for (const trajectory of this.#touching.get(place) ?? []) concerned.add(trajectory)
     for (const trajectory of concerned) this.#leave(trajectory)
-    this.#withoutPrevious = undefined
     for (const trajectory of concerned) {
       if (this.#folder.left <= 0) return false
-      const others = trajectory.others as Map<number, Other>
-      const made = this.#folder.fold(event, event.at.map((place, j) => {
-        const other = others.get(place)
-        return other === undefined ? before[j] : other.value
-      }))
-      if (trajectory === this.#lost) this.#withoutPrevious = made
-      this.#enter(trajectory, made === null ? null : this.#differing(event.at, made, truth, others))
+      const others = trajectory.others as Map<number, Held>
+      const made = this.#folder.fold(event, event.at.map((place, j) => others.get(place) ?? before[j] as Held))
+      this.#enter(trajectory, made === null ? null : differing(event.at, made, after, others))
     }
     return true
   }
 
-  #loseOrRepeat(i: number, before: readonly Held[], isWanted: (deviation: Deviation) => boolean): boolean {
-    const event = this.#course.events[i] as GroupEvent
-    const truth = this.#course.after[i] as readonly Held[]
-    this.#lost = isWanted(3 * i) ? this.#enter(new Trajectory(3 * i), this.#differing(event.at, before, truth)) : null
+  #loseOrRepeat(i: number, isWanted: (deviation: Deviation) => boolean): boolean {
+    const { event, before, after } = this.#at(i)
+    if (isWanted(3 * i)) this.#enter(new Trajectory(3 * i), differing(event.at, before, after))
     if (!isWanted(3 * i + 1)) return true
     if (this.#folder.left <= 0) return false
-    const made = this.#folder.fold(event, truth)
-    this.#enter(new Trajectory(3 * i + 1), made === null ? null : this.#differing(event.at, made, truth))
+    const made = this.#folder.fold(event, after)
+    this.#enter(new Trajectory(3 * i + 1), made === null ? null : differing(event.at, made, after))
     return true
   }
 
-  /** Events i − 1 and i in the other order. `values`: all keys between them; `previous`: those of event i − 1 before it. */
-  #exchange(i: number, values: readonly Held[], previous: readonly Held[]): boolean {
-    const [first, second] = [this.#course.events[i - 1] as GroupEvent, this.#course.events[i] as GroupEvent]
-    const isNeighbour = this.#course.isMerged || first.event.partition === second.event.partition
-    if (!isNeighbour || !first.at.some((place) => second.at.includes(place))) return true
+  /** An event after its neighbour. None between them touches a key of the first one. */
+  #exchange(first: number, second: number): boolean {
     if (this.#folder.left < 2) return false
-    const exchanged = new Map([...second.at.map((place): [number, Held] => [place, values[place]])])
-    first.at.forEach((place, j) => exchanged.set(place, previous[j]))
-    for (const event of [second, first]) {
-      const known = event === second ? this.#withoutPrevious : undefined
-      const made = known === undefined ? this.#folder.fold(event, event.at.map((place) => exchanged.get(place))) : known
+    const [one, other] = [this.#at(first), this.#at(second)]
+    const values = new Map([...valuesIn(other.event, other.before), ...valuesIn(one.event, one.before)])
+    for (const { event } of [other, one]) {
+      const made = this.#folder.fold(event, event.at.map((place) => values.get(place) as Held))
       if (made === null) return true
-      event.at.forEach((place, j) => exchanged.set(place, made[j]))
+      for (const [place, value] of valuesIn(event, made)) values.set(place, value)
     }
-    const truth = new Map(first.at.map((place): [number, Held] => [place, values[place]]))
-    second.at.forEach((place, j) => truth.set(place, this.#course.after[i]?.[j]))
-    const places = [...exchanged.keys()]
-    this.#identities = []
-    const others = this.#differing(places, [...exchanged.values()], places.map((place) => truth.get(place)))
-    this.#enter(new Trajectory(3 * (i - 1) + 2), others)
+    const truth = new Map([...valuesIn(one.event, one.after), ...valuesIn(other.event, other.after)])
+    const places = [...values.keys()]
+    this.#enter(new Trajectory(3 * first + 2), differing(places, [...values.values()], places.map((place) => truth.get(place) as Held)))
     return true
   }
 
-  /** What differs from the true state, where these keys became `made`. Null: there is a value that no state can hold. */
-  #differing(
-    at: readonly number[], made: readonly Held[], truth: readonly Held[], before?: ReadonlyMap<number, Other>,
-  ): Map<number, Other> | null {
-    const others = new Map(before)
-    try {
-      for (let j = 0; j < at.length; j++) {
-        const place = at[j] as number
-        others.delete(place)
-        if (made[j] === truth[j]) continue
-        const identity = identityOf(made[j])
-        if (identity !== (this.#identities[j] ??= identityOf(truth[j]))) others.set(place, { value: made[j], identity })
-      }
-      return others
-    } catch {
-      return null
-    }
+  #at(i: number): { readonly event: GroupEvent; readonly before: readonly Held[]; readonly after: readonly Held[] } {
+    const { events, before, after } = this.#course
+    return { event: events[i] as GroupEvent, before: before[i] as readonly Held[], after: after[i] as readonly Held[] }
   }
 
-  /** The trajectory that it goes on as; null where it is dropped. */
-  #enter(trajectory: Trajectory, others: Map<number, Other> | null): Trajectory | null {
+  #enter(trajectory: Trajectory, others: Map<number, Held> | null): void {
     trajectory.others = others === null || others.size === 0 ? null : others
     if (trajectory.others === null) {
       trajectory.deviations = []
-      return null
+      return
     }
     trajectory.state = stateOf(trajectory.others)
     const same = this.#open.get(trajectory.state)
     if (same !== undefined) {
       merge(trajectory, same)
-      return same
+      return
     }
     this.#open.set(trajectory.state, trajectory)
+    this.#folder.heldBytes += trajectory.state.length
     for (const place of trajectory.others.keys()) {
       const touching = this.#touching.get(place)
       if (touching === undefined) this.#touching.set(place, new Set([trajectory]))
       else touching.add(trajectory)
     }
-    return trajectory
   }
 
   #leave(trajectory: Trajectory): void {
     this.#open.delete(trajectory.state)
-    for (const place of (trajectory.others as Map<number, Other>).keys()) this.#touching.get(place)?.delete(trajectory)
+    this.#folder.heldBytes -= trajectory.state.length
+    for (const place of (trajectory.others as Map<number, Held>).keys()) this.#touching.get(place)?.delete(trajectory)
   }
+}
+
+function valuesIn({ at }: GroupEvent, values: readonly Held[]): [place: number, value: Held][] {
+  return at.map((place, j) => [place, values[j] as Held])
+}
+
+/** What differs from the true state, where these keys became `made`. */
+function differing(
+  at: readonly number[], made: readonly Held[], truth: readonly Held[], before?: ReadonlyMap<number, Held>,
+): Map<number, Held> {
+  const others = new Map(before)
+  at.forEach((place, j) => {
+    const value = made[j] as Held
+    if (value.identity === truth[j]?.identity) others.delete(place)
+    else others.set(place, value)
+  })
+  return others
 }
 
 function merge(trajectory: Trajectory, into: Trajectory): void {

@@ -1,15 +1,17 @@
+import { isRehydrateError } from '../errors.js'
 import type { Position } from '../log/position.js'
 import type { EventSource } from '../log/source.js'
 import { EventApplier } from '../projection/apply.js'
 import type { Projection } from '../projection/define.js'
-import type { Fingerprint } from '../projection/fingerprint.js'
+import { fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import type { World } from '../replay/api.js'
 import { assertSameProjection } from '../replay/explain.js'
-import type { Accepted } from '../store/checkpoint.js'
+import type { Accepted, Manifest } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
-import { Folder } from './blame-fold.js'
+import { Folder, touchingOf } from './blame-fold.js'
 import { differences, searchGroup, type EventPlace, type Fit, type Fitting, type Suspect } from './blame-search.js'
-import { gatherEvents, type KeyGroup } from './events.js'
+import { gatherEvents, gatherIndexed, type Gathered, type GatherOptions, type KeyGroup } from './events.js'
+import { offsetsIn, type OffsetsFile } from './key-offsets.js'
 
 export interface BlameOptions {
   readonly source: EventSource
@@ -23,7 +25,7 @@ export interface BlameOptions {
   readonly keys: readonly BlamedKey[]
   /** Fields left out of the comparison, by collection. */
   readonly omitted?: ReadonlyMap<string, readonly string[]>
-  /** Handler calls over all keys. Default 1,000,000. */
+  /** Handler calls over all keys; one that makes great values counts as several. Default 1,000,000. */
   readonly maxFolds?: number
   /** Events held at a time. Default 1,000,000; of more, the keys with the most are given up. */
   readonly maxEvents?: number
@@ -31,6 +33,8 @@ export interface BlameOptions {
   readonly maxExamples?: number
   /** Where a key's events are, as far as that is known (null: not); other partitions are not read. Not asked under order 'time'. */
   readonly partitionsOf?: (collection: string, key: string) => readonly string[] | null
+  /** Where it is kept which events touch which keys; `identity` is that of the log, as the rebuilt seal has it. */
+  readonly index?: { readonly file: OffsetsFile; readonly identity: Manifest['identity'] }
   readonly signal?: AbortSignal
 }
 
@@ -44,8 +48,8 @@ export interface BlamedKey {
 
 /**
  * What the other side's value of a key is consistent with; never more than that. Each hypothesis is one deviation from the log:
- * - 'lost': one event was not applied · 'repeated': one was applied twice in its place · 'reordered': two neighbours came in the
- *   other order · 'stopped': it was applied up to an event, and at least two more are missing;
+ * - 'lost': one event was not applied · 'repeated': one was applied twice in its place · 'reordered': one was applied after its
+ *   neighbour, the next that shares a key with it · 'stopped': it was applied up to an event, and at least two more are missing;
  * - 'column': every field that differs is ours as another column type would keep it;
  * - 'foreign': nothing of this, and everything was tried · 'unknown': that can not be said; see `reason`.
  */
@@ -91,8 +95,8 @@ const MAX_EXAMPLES = 5
 
 /**
  * For each key that differs: which single event, lost, repeated or out of order, is consistent with the other side's value. The log
- * is read once, or twice where keys are folded together. Handlers that throw under a hypothesis speak against it. In the order of
- * the keys. Errors of reading as in a replay, PROJECTION_CHANGED.
+ * is read once, or twice where keys are folded together; with an index, only where their events are. Handlers that throw under a
+ * hypothesis speak against it. In the order of the keys. Errors of reading as in a replay, PROJECTION_CHANGED.
  */
 export async function blame(options: BlameOptions, world: World): Promise<readonly Blame[]> {
   const { projection, accepted, builtWith, keys } = options
@@ -104,12 +108,25 @@ export async function blame(options: BlameOptions, world: World): Promise<readon
     const { source, maxEvents = MAX_EVENTS, signal } = options
     const upTo = withinPartitions(options)
     const gathering = { source, projection, upTo, accepted, keys, maxEvents, ...(signal === undefined ? {} : { signal }) }
-    const { groups, isCompacted } = await gatherEvents(gathering, world)
+    const found = await gathered(options, gathering, world).catch((error: unknown) => {
+      if (isRehydrateError(error) && error.code === 'LOG_TRUNCATED') return null
+      throw error
+    })
+    if (found === null) return keys.map((key) => unknown(options, key, 'history incomplete'))
+    const { groups, isCompacted } = found
     if (isCompacted) return keys.map((key) => unknown(options, key, 'compacted'))
     return await blameGroups(options, groups, world)
   } finally {
     uninstall()
   }
+}
+
+async function gathered(blaming: BlameOptions, options: GatherOptions, world: World): Promise<Gathered> {
+  const { index, projection, upTo, accepted, builtWith } = blaming
+  if (index === undefined) return await gatherEvents(options, world)
+  const fingerprint = builtWith ?? fingerprintOf(projection, await world.codeOf(projection))
+  const scope = { position: upTo, identity: index.identity, fingerprint, accepted }
+  return await gatherIndexed(options, await offsetsIn(index.file, scope, options, world), world)
 }
 
 /** The position, in the partitions where the keys are. */
@@ -135,29 +152,30 @@ async function blameGroups(options: BlameOptions, groups: readonly KeyGroup[], w
   let [left, waiting] = [options.maxFolds ?? MAX_FOLDS, groups.length]
   for (const [group, keys] of inOrder) {
     const share = Math.floor(left * keys.length / waiting)
-    const folder = new Folder(group, applier, share, world, options.signal)
+    const folder = new Folder(applier, share, world, options.signal)
     const found = await blameGroup(options, group, keys.map((i) => options.keys[i] as BlamedKey), folder)
     keys.forEach((place, i) => { blames[place] = found[i] as Blame })
-    left -= folder.folds
+    left -= folder.spent
     waiting -= keys.length
   }
   return blames
 }
 
 async function blameGroup(options: BlameOptions, group: KeyGroup, keys: readonly BlamedKey[], folder: Folder): Promise<Blame[]> {
-  if (group.events === null || group.events.length > folder.left) return keys.map((key) => unknown(options, key, 'bound', { group }))
   const suspects = keys.map(({ collection, key, rebuilt, against }): Suspect => ({
     place: placeIn(group, collection, key), rebuilt, against, omitted: options.omitted?.get(collection) ?? [],
   }))
+  const touching = touchingOf(group)
   const isMerged = options.projection.order === 'time'
-  const search = await searchGroup(group.events, suspects, isMerged, folder, options.maxExamples ?? MAX_EXAMPLES)
+  const search = await searchGroup(group, suspects, isMerged, folder, options.maxExamples ?? MAX_EXAMPLES)
   return keys.map((key, i) => {
-    const { folds } = folder
-    if (search === null || search.untrue[i] === true) return unknown(options, key, 'rebuilt differs from the log', { group, folds })
+    const spent = { events: touching[(suspects[i] as Suspect).place]?.length ?? 0, folds: folder.folds }
+    if (search === 'bound') return unknown(options, key, 'bound', spent)
+    if (search === null || search.untrue[i] === true) return unknown(options, key, 'rebuilt differs from the log', spent)
     const [best, ...alternatives] = search.fits[i] as readonly Fit[]
     const { isExhaustive: exhaustive } = search
-    if (best === undefined && !exhaustive) return unknown(options, key, 'bound', { group, folds })
-    const common = { ...unblamed(options, key, group), folds, exhaustive }
+    if (best === undefined && !exhaustive) return unknown(options, key, 'bound', spent)
+    const common = { ...unblamed(options, key), ...spent, exhaustive }
     if (best === undefined) return { ...common, hypothesis: 'foreign' as const }
     const { partition, offset, type } = best.examples[0] ?? { partition: null, offset: null, type: null }
     return { ...common, ...best, partition, offset, type, alternatives }
@@ -165,18 +183,16 @@ async function blameGroup(options: BlameOptions, group: KeyGroup, keys: readonly
 }
 
 function unknown(
-  options: BlameOptions, key: BlamedKey, reason: UnknownReason, spent: { readonly group?: KeyGroup; readonly folds?: number } = {},
+  options: BlameOptions, key: BlamedKey, reason: UnknownReason, spent: Pick<Blame, 'events' | 'folds'> = { events: 0, folds: 0 },
 ): Blame {
-  return { ...unblamed(options, key, spent.group ?? null), folds: spent.folds ?? 0, hypothesis: 'unknown', reason }
+  return { ...unblamed(options, key), ...spent, hypothesis: 'unknown', reason }
 }
 
-function unblamed({ omitted }: BlameOptions, { collection, key, rebuilt, against }: BlamedKey, group: KeyGroup | null) {
-  const place = group === null ? -1 : placeIn(group, collection, key)
+function unblamed({ omitted }: BlameOptions, { collection, key, rebuilt, against }: BlamedKey) {
   return {
     collection, key, partition: null, offset: null, type: null, candidates: 0, examples: [], detail: null, alternatives: [],
     fields: differences(rebuilt, against, omitted?.get(collection) ?? []).map(({ path }) => path),
-    events: (group?.events ?? []).filter(({ at }) => at.includes(place)).length,
-    folds: 0, exhaustive: false,
+    exhaustive: false,
   }
 }
 

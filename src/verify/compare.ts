@@ -1,3 +1,5 @@
+import { EntryArena } from '../digest/arena.js'
+import { hashKeys } from '../digest/batch.js'
 import { diffTries, type KeyDifference } from '../digest/diff.js'
 import { collectionRoot, EMPTY_TRIE_HASH, formatHash } from '../digest/hash.js'
 import { diffRows, pagesOfRows } from '../digest/rows.js'
@@ -5,8 +7,8 @@ import type { LoadPages } from '../digest/trie.js'
 import { ERRORS, isRehydrateError, RehydrateError } from '../errors.js'
 import { compareUtf8 } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
-import { scanPages } from '../replay/state.js'
-import { decodedValue } from '../replay/working-set.js'
+import { rootOf, scanPages } from '../replay/state.js'
+import { assertIntact, decodedValue } from '../replay/working-set.js'
 import type { CollectionRoot } from '../store/checkpoint.js'
 import { CanonicalWriter } from '../value/canonical.js'
 import type { ComparedCollection } from './api.js'
@@ -46,9 +48,9 @@ export async function* compareSides(
       : yield* compareRows(name, rebuilt, against, projection)
   }
   const compared = Object.entries(collections).filter(([, { equal }]) => equal !== null)
-  const rootOf = (side: 'rebuilt' | 'against'): string =>
+  const stateRoot = (side: 'rebuilt' | 'against'): string =>
     rootOfCollections(compared.flatMap(([name, collection]) => (collection[side] === null ? [] : [[name, collection[side]] as const])))
-  return { collections, rebuilt: rootOf('rebuilt'), against: rootOf('against') }
+  return { collections, rebuilt: stateRoot('rebuilt'), against: stateRoot('against') }
 }
 
 function namesOf(rebuilt: DigestSide, against: Side, projection: Projection): string[] {
@@ -86,11 +88,11 @@ async function* compareRows(
   const own = rebuilt.hello.collections[name] ?? null
   if (against.leftOut.includes(name)) return { rebuilt: own, against: null, equal: null, omitted: [] }
   const omitted = against.collections.get(name)?.omitted ?? []
-  const scan = (): AsyncIterable<RowBlock> => (against.collections.has(name) ? readable(against, name) : noRows())
+  const scan = (): AsyncIterable<RowBlock> => (against.collections.has(name) ? against.scan(name) : noRows())
   const ours = omitted.length === 0 ? { load: rebuilt.pages, root: own } : await withoutFields(rebuilt, name, omitted, projection)
   const rows = diffRows(name, ours.load, scan, { memoryBytes: ROWS_MEMORY_BYTES, root: ours.root?.root ?? EMPTY_ROOT })
   for (;;) {
-    const { done, value } = await rows.next()
+    const { done, value } = await rows.next().catch((error: unknown) => { throw asTheirs(against, error) })
     if (done !== true) {
       yield { collection: name, keys: value }
       continue
@@ -100,40 +102,40 @@ async function* compareRows(
   }
 }
 
-/** A row that can not be read is a fault of the other side, not of our projection. */
-async function* readable(against: RowSide, name: string): AsyncGenerator<RowBlock> {
-  try {
-    yield* against.scan(name)
-  } catch (error) {
-    if (!isRehydrateError(error) || error.exitCode !== ERRORS.VALUE_INVALID.exit) throw error
-    const { message, fix } = error
-    throw new RehydrateError('AGAINST_INVALID', { ...error.details, message, why: `${error.code} in ${against.name}.`, fix, cause: error })
-  }
+/** A row that can not be read, or comes twice, is a fault of the other side, not of our projection: AGAINST_INVALID. */
+export function asTheirs(against: Side, error: unknown): unknown {
+  if (!isRehydrateError(error) || error.exitCode !== ERRORS.VALUE_INVALID.exit) return error
+  const { message, fix } = error
+  return new RehydrateError('AGAINST_INVALID', { ...error.details, message, why: `${error.code} in ${against.name}.`, fix, cause: error })
 }
 
 async function* noRows(): AsyncGenerator<RowBlock> {}
 
-/** Our values without some fields have other hashes than the ones that are kept: they are read and hashed again. */
+/** Our values without some fields have other hashes than the ones that are kept: all are read, checked, and hashed again. */
 async function withoutFields(
   rebuilt: StoreSide, name: string, omitted: readonly string[], projection: Projection,
 ): Promise<{ load: LoadPages; root: CollectionRoot | null }> {
   const collection = projection.collections.find((candidate) => candidate.name === name) ?? null
   const writer = new CanonicalWriter()
+  const whole = new EntryArena(Infinity)
   const scan = async function* (): AsyncGenerator<RowBlock> {
     for await (const entries of scanPages(rebuilt.session, name)) {
+      const keys = entries.map(({ key }) => key)
+      whole.add(hashKeys(keys), assertIntact(entries))
       writer.reset()
       const ends: number[] = []
       for (const entry of entries) {
         writer.write(without(decodedValue(entry, collection), omitted))
         ends.push(writer.length)
       }
-      yield { keys: entries.map(({ key }) => key), bytes: writer.bytes, ends }
+      yield { keys, bytes: writer.bytes, ends }
     }
   }
   const { load, count, root } = await pagesOfRows(name, scan)
-  if (count !== (rebuilt.hello.collections[name]?.count ?? 0)) {
+  const [expected, actual] = [rebuilt.hello.collections[name]?.root ?? EMPTY_ROOT, rootOf(name, whole)]
+  if (actual !== expected) {
     throw new RehydrateError('STATE_CORRUPT', {
-      message: `${name} holds ${count} keys, and its digest lists ${rebuilt.hello.collections[name]?.count ?? 0}.`, collection: name,
+      message: `The stored entries of ${name} are not the ones that its digest lists.`, collection: name, expected, actual,
     })
   }
   return { load, root: count === 0 ? null : { count, root: formatHash(root) } }

@@ -1,4 +1,5 @@
-import { RehydrateError } from '../errors.js'
+import { isRehydrateError, RehydrateError } from '../errors.js'
+import { headOf } from '../log/bounds.js'
 import { formatPosition, reaches, samePosition, type Position } from '../log/position.js'
 import type { EventSource } from '../log/source.js'
 import type { World } from '../replay/api.js'
@@ -27,22 +28,14 @@ const POLL_MS = 250
 
 /** Opens both sides and brings ours to where the other stands, as far as was asked for. CONFIG_INVALID and the errors of both stores. */
 export async function openComparison(options: CompareOptions, world: World): Promise<Comparison> {
-  checkOptions('verify()', options, OPTIONS)
-  checkOptions('rebuilt', options.rebuilt, ['store', 'projection', 'source', 'generation'])
-  requireProjection(options.rebuilt.projection)
-  const opened: { close(): Promise<void> }[] = []
-  const close = async (): Promise<void> => {
-    for (const side of opened.splice(0).reverse()) await side.close()
-  }
-  const keep: Keep = (side) => {
-    opened.push(side)
-    return side
-  }
+  check(options)
+  const opened = new Opened()
+  const close = (): Promise<void> => opened.close()
   try {
-    const between = await betweenTimes(options, world, keep)
+    const between = await betweenTimes(options, world, opened)
     if (between !== null) return { ...between, close }
-    const own = keep(await openRebuilt(options, world))
-    const pair = await meet(options, own, againstOf(options, own, world), world, keep)
+    const own = opened.keep(await openRebuilt(options, world))
+    const pair = await meet(options, own, againstOf(options, own, world), world, opened)
     return { ...pair, close }
   } catch (error) {
     await close()
@@ -50,19 +43,64 @@ export async function openComparison(options: CompareOptions, world: World): Pro
   }
 }
 
-type Keep = <T extends { close(): Promise<void> }>(side: T) => T
+function check(options: CompareOptions): void {
+  checkOptions('verify()', options, OPTIONS)
+  const { rebuilt, against, limit = 0, waitMs = 0 } = options
+  checkOptions('rebuilt', rebuilt, ['store', 'projection', 'source', 'generation'])
+  requireProjection(rebuilt.projection)
+  if (typeof against !== 'object' || against === null) {
+    throw invalid('against', 'a store, { generation }, { at }, or what an adapter offers to compare with', typeof against)
+  }
+  if (!Number.isSafeInteger(limit) || limit < 0) throw invalid('limit', 'a whole number', limit)
+  if (!Number.isFinite(waitMs) || waitMs < 0) throw invalid('waitMs', 'a number of milliseconds', waitMs)
+  if (!isDiffOfTimes(options)) return
+  for (const name of ['againstAt', 'waitMs'] as const) {
+    if (options[name] !== undefined) throw invalid(name, 'left out where a state is compared with what it was earlier', options[name])
+  }
+}
+
+function invalid(path: string, expected: string, actual: unknown): RehydrateError {
+  return new RehydrateError('CONFIG_INVALID', {
+    message: `verify(): ${path} must be ${expected}.`, path, expected, actual: String(actual),
+  })
+}
+
+interface Closable {
+  close(): Promise<void>
+}
+
+/** What was opened on the way, and is to be closed whatever comes. */
+class Opened {
+  readonly #sides = new Set<Closable>()
+
+  keep<T extends Closable>(side: T): T {
+    this.#sides.add(side)
+    return side
+  }
+
+  async release(side: Closable): Promise<void> {
+    this.#sides.delete(side)
+    await side.close()
+  }
+
+  /** The last one first: an overlay lies over what was opened before it. */
+  async close(): Promise<void> {
+    for (const side of [...this.#sides].reverse()) await this.release(side)
+  }
+}
 
 /** Two earlier positions: what both have in common is folded once. Null where something else is asked for. */
-async function betweenTimes(options: CompareOptions, world: World, keep: Keep): Promise<Pair | null> {
+async function betweenTimes(options: CompareOptions, world: World, opened: Opened): Promise<Pair | null> {
   const { rebuilt: { store, projection, generation }, against, at } = options
   if (at === undefined || !isDiffOfTimes(options)) return null
   const own = await openStoreSide(store, 'rebuilt', generation)
   await own.close()
-  const states = keep(await statesAt({
-    source: requireSource(options), projection, manifest: own.checkpoint.manifest, world, signal: signalOf(options),
+  const states = opened.keep(await statesAt({
+    source: requireSource(options), projection, manifest: own.checkpoint.manifest, marks: own.marks, world, signal: signalOf(options),
     from: (against as { readonly at: Position | Date }).at, to: at,
   }))
-  const [from, to] = [keep(await openStoreSide(states.from, 'against')), keep(await openStoreSide(states.to, 'rebuilt'))]
+  const from = opened.keep(await openStoreSide(states.from, 'against'))
+  const to = opened.keep(await openStoreSide(states.to, 'rebuilt'))
   return { rebuilt: to, against: from, standing: from.standing, reason: null }
 }
 
@@ -75,9 +113,9 @@ async function openRebuilt(options: CompareOptions, world: World): Promise<Store
 
 /** Our state at another position, folded from the log. */
 async function pastSide(options: CompareOptions, own: StoreSide, at: Position | Date, world: World): Promise<StoreSide> {
-  const { manifest } = own.checkpoint
+  const { checkpoint: { manifest }, marks } = own
   const store = await stateAt({
-    source: requireSource(options), projection: options.rebuilt.projection, at, manifest, world, signal: signalOf(options),
+    source: requireSource(options), projection: options.rebuilt.projection, at, manifest, marks, world, signal: signalOf(options),
   })
   return await openStoreSide(store, 'rebuilt')
 }
@@ -96,36 +134,34 @@ function againstOf(options: CompareOptions, own: StoreSide, world: World): Opene
 type Pair = Omit<Comparison, 'close'>
 
 async function meet(
-  options: CompareOptions, own: StoreSide, open: Opener, world: World, keep: Keep,
+  options: CompareOptions, own: StoreSide, open: Opener, world: World, opened: Opened,
 ): Promise<Pair> {
   const signal = signalOf(options)
   const untilMs = world.clock.monotonicMs() + (options.waitMs ?? 0)
   for (;;) {
-    const against = await open(signal)
+    assertGoing(signal)
+    const against = opened.keep(await open(signal))
     const standing = standingOf(options, against)
-    const reason = incomparable(own, against, standing)
-    if (reason !== null || standing === null) return { rebuilt: own, against: keep(against), standing, reason }
-    if (isDiffOfTimes(options) || samePosition(own.standing.position, standing.position)) {
-      return { rebuilt: own, against: keep(against), standing, reason: null }
+    const pair = { rebuilt: own, against, standing, reason: incomparable(own, against, standing) }
+    if (pair.reason !== null || standing === null || isDiffOfTimes(options)) return pair
+    const [ours, theirs] = [own.standing.position, standing.position]
+    if (samePosition(ours, theirs)) return pair
+    if (options.waitMs === undefined) return { ...pair, reason: apart(ours, theirs) }
+    const isAhead = reaches(theirs, ours)
+    if (isAhead && reaches(headOf(await requireSource(options).bounds({ following: true })), theirs)) {
+      return { ...pair, rebuilt: opened.keep(await rolled(options, own, theirs, world)) }
     }
-    if (options.waitMs === undefined) {
-      return { rebuilt: own, against: keep(against), standing, reason: apart(own.standing.position, standing.position) }
+    if (world.clock.monotonicMs() >= untilMs) {
+      return { ...pair, reason: late(options.waitMs, isAhead ? 'beyond the end of our log' : 'still behind ours', ours, theirs) }
     }
-    if (reaches(standing.position, own.standing.position)) {
-      keep(against)
-      return { rebuilt: keep(await rolled(options, own, standing.position, world)), against, standing, reason: null }
-    }
-    if (world.clock.monotonicMs() >= untilMs || signal.aborted) {
-      return { rebuilt: own, against: keep(against), standing, reason: late(options.waitMs, own.standing.position, standing.position) }
-    }
-    await against.close()
+    await opened.release(against)
     await world.clock.sleep(Math.min(POLL_MS, Math.max(1, untilMs - world.clock.monotonicMs())), signal)
   }
 }
 
 /** What is asked is how a state changed, not whether two are one. */
-function isDiffOfTimes({ against }: CompareOptions): boolean {
-  return 'at' in against && !('kind' in against)
+export function isDiffOfTimes({ against }: Pick<CompareOptions, 'against'>): boolean {
+  return typeof against === 'object' && against !== null && 'at' in against && !('kind' in against)
 }
 
 /** A person's word counts where the side does not prove otherwise: `incomparable` sees to that. */
@@ -147,7 +183,7 @@ async function rolled(options: CompareOptions, own: StoreSide, to: Position, wor
   return await openStoreSide(store, 'rebuilt', generation)
 }
 
-/** Null: the two can be compared once they stand at one position. */
+/** Null: the two can be compared once they stand at one position. CONFIG_INVALID where nothing of them would be. */
 function incomparable(own: StoreSide, against: Side, standing: Standing | null): RehydrateError | null {
   if (against.kind === 'digest') {
     const { format } = against.hello
@@ -157,6 +193,11 @@ function incomparable(own: StoreSide, against: Side, standing: Standing | null):
         message: `${against.name} makes its roots by other rules.`, expected: { ...FORMAT }, actual: { ...format },
       })
     }
+  }
+  if (against.kind === 'rows' && against.collections.size === 0 && against.leftOut.length > 0) {
+    throw new RehydrateError('CONFIG_INVALID', {
+      message: `Every collection is left out of the comparison with ${against.name}: nothing would be compared.`,
+    })
   }
   if (standing === null) {
     return new RehydrateError('AGAINST_POSITION_UNKNOWN', {
@@ -192,9 +233,9 @@ function apart(ours: Position, theirs: Position): RehydrateError {
   })
 }
 
-function late(waitMs: number, ours: Position, theirs: Position): RehydrateError {
+function late(waitMs: number, where: string, ours: Position, theirs: Position): RehydrateError {
   return new RehydrateError('WAIT_DEADLINE', {
-    message: `After ${Math.round(waitMs / 1000)} s the other side stands at ${formatPosition(theirs) || 'the start'}, still behind ours.`,
+    message: `After ${Math.round(waitMs / 1000)} s the other side stands at ${formatPosition(theirs) || 'the start'}, ${where}.`,
     expected: formatPosition(ours), actual: formatPosition(theirs),
   })
 }
@@ -203,6 +244,26 @@ function requireSource({ rebuilt }: CompareOptions): EventSource {
   if (rebuilt.source !== undefined) return rebuilt.source
   throw new RehydrateError('CONFIG_INVALID', {
     message: 'To bring a state to another position its log is needed.', path: 'rebuilt.source', expected: 'an event source',
+  })
+}
+
+/** RUN_STOPPED once the signal came. */
+export function assertGoing(signal: AbortSignal): void {
+  if (signal.aborted) throw stopped()
+}
+
+/** RUN_STOPPED for whatever the signal broke off. */
+export async function unlessStopped<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw signal.aborted && !isRehydrateError(error) ? stopped(error) : error
+  }
+}
+
+function stopped(cause?: unknown): RehydrateError {
+  return new RehydrateError('RUN_STOPPED', {
+    message: 'The comparison was stopped.', why: 'It was asked to stop.', safe: 'Nothing was changed.', fix: 'Run it again.', cause,
   })
 }
 

@@ -9,9 +9,10 @@ import type { Manifest } from '../store/checkpoint.js'
 import { decode, type Value } from '../value/canonical.js'
 import type { CompareOptions, Difference, Verdict } from './api.js'
 import { blame, type Blame } from './blame.js'
-import type { Found } from './compare.js'
-import { signalOf, type Comparison } from './comparison.js'
+import { asTheirs, type Found } from './compare.js'
+import { signalOf, unlessStopped, type Comparison } from './comparison.js'
 import { fieldsOf, without } from './fields.js'
+import type { OffsetsFile } from './key-offsets.js'
 import type { Side } from './side.js'
 import { compareStates } from './verdict.js'
 
@@ -20,6 +21,8 @@ export interface DiffOptions extends CompareOptions {
   readonly blame?: boolean
   /** Handler calls that blame may make in all. Default 1,000,000. */
   readonly maxFolds?: number
+  /** For blame: where it is kept which events touch which keys. Built and written where there is none for this position. */
+  readonly index?: OffsetsFile
 }
 
 /** The verdict, and the keys that differ: up to `limit`, or as far as the verdict says. */
@@ -39,7 +42,8 @@ export async function findDifferences(options: DiffOptions, world: World): Promi
     if (options.blame === true) await addOwners(owners, found, comparison)
   })
   if (options.blame !== true || manifest === null) return { verdict, differences }
-  return { verdict, differences: await withBlame(options, { verdict, differences, owners, manifest }, world) }
+  const found = { verdict, differences, owners, manifest }
+  return { verdict, differences: await unlessStopped(signalOf(options), () => withBlame(options, found, world)) }
 }
 
 /** Which partition a key belongs to, where that is kept: the others need not be read for it. */
@@ -57,15 +61,16 @@ export async function* differencesOf(options: DiffOptions, world: World): AsyncG
 
 async function valuesOf({ collection, keys }: Found, { rebuilt, against }: Comparison, projection: Projection): Promise<Difference[]> {
   const names = keys.map(({ key }) => key)
-  const [ours, theirs] = [await rebuilt.values(collection, names), await against.values(collection, names)]
+  const ours = await rebuilt.values(collection, names)
+  const theirs = await against.values(collection, names).catch((error: unknown) => { throw asTheirs(against, error) })
   const omitted = against.kind === 'rows' ? against.collections.get(collection)?.omitted ?? [] : []
   const int64 = projection.collections.find(({ name }) => name === collection)?.int64 ?? null
   const valueOf = (bytes: Uint8Array | undefined): Value | undefined =>
     (bytes === undefined ? undefined : without(decode(bytes, int64 === null ? undefined : { int64 }), omitted))
-  assertListed(against, collection, keys, theirs)
-  return keys.map(({ key, rebuilt: mine, against: other }) => {
-    assertThere(rebuilt.name, collection, key, mine, ours.get(key))
-    assertThere(against.name, collection, key, other, theirs.get(key))
+  // Without some of its fields a value of ours has another hash than the one that is kept; it was checked when it was read for that.
+  if (omitted.length === 0) assertCompared(rebuilt, collection, names, keys.map((found) => found.rebuilt), ours)
+  assertCompared(against, collection, names, keys.map((found) => found.against), theirs)
+  return keys.map(({ key }) => {
     const values = { rebuilt: valueOf(ours.get(key)), against: valueOf(theirs.get(key)) }
     if (values.rebuilt === undefined) return { collection, key, kind: 'only-against', ...values, fields: [] }
     if (values.against === undefined) return { collection, key, kind: 'only-rebuilt', ...values, fields: [] }
@@ -73,25 +78,25 @@ async function valuesOf({ collection, keys }: Found, { rebuilt, against }: Compa
   })
 }
 
-/** Values of the other side must be the ones whose hashes were compared. AGAINST_INVALID. */
-function assertListed(
-  { name }: Side, collection: string, keys: Found['keys'], values: ReadonlyMap<string, Uint8Array>,
+/**
+ * The values of a side must be the ones whose hashes were compared (null: absent). STATE_CORRUPT where it is a store at hand, else
+ * AGAINST_INVALID.
+ */
+function assertCompared(
+  side: Side, collection: string, keys: readonly string[], compared: readonly (Uint8Array | null)[],
+  values: ReadonlyMap<string, Uint8Array>,
 ): void {
-  const given = keys.filter(({ key, against }) => against !== null && values.has(key))
-  const hashes = hashValues(given.map(({ key }) => values.get(key) as Uint8Array))
-  given.forEach(({ key, against }, i) => {
-    if (Buffer.compare(hashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), against as Uint8Array) === 0) return
-    throw new RehydrateError('AGAINST_INVALID', {
-      message: `${name} gives another value for ${collection}/${key} than the one whose hash it gave before.`, collection, key,
-    })
+  const given = keys.filter((key) => values.has(key))
+  const hashes = hashValues(given.map((key) => values.get(key) as Uint8Array))
+  const actual = new Map(given.map((key, i) => [key, hashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)]))
+  keys.forEach((key, i) => {
+    const [expected, found] = [compared[i] ?? null, actual.get(key) ?? null]
+    if (expected === null ? found === null : found !== null && Buffer.compare(expected, found) === 0) return
+    const why = expected === null ? 'It has a row now that was not there when it was compared, or that its digest does not list.'
+      : found === null ? 'It lists a row that is not there.' : 'It gives another value than the one whose hash it gave before.'
+    if ('session' in side) throw stateCorrupt({ collection, key }, `${side.name}: ${why}`)
+    throw new RehydrateError('AGAINST_INVALID', { message: `${side.name}, ${collection}/${key}: ${why}`, collection, key })
   })
-}
-
-/** A side that lists a key has its value, and the other way round. */
-function assertThere(side: string, collection: string, key: string, listed: Uint8Array | null, bytes: Uint8Array | undefined): void {
-  if ((listed === null) === (bytes === undefined)) return
-  const why = listed === null ? 'There is a row that its digest does not list.' : 'Its digest lists a row that is not there.'
-  throw stateCorrupt({ collection, key }, `${side}: ${why}`)
 }
 
 interface Unblamed extends Diff {
@@ -101,7 +106,7 @@ interface Unblamed extends Diff {
 }
 
 async function withBlame(options: DiffOptions, found: Unblamed, world: World): Promise<readonly Difference[]> {
-  const { rebuilt: { source, projection }, maxFolds } = options
+  const { rebuilt: { source, projection }, maxFolds, index } = options
   const { verdict, differences, owners, manifest } = found
   if (source === undefined) {
     throw new RehydrateError('CONFIG_INVALID', {
@@ -115,6 +120,7 @@ async function withBlame(options: DiffOptions, found: Unblamed, world: World): P
       const owner = owners.get(ownerKey(collection, key))
       return owner === undefined ? null : [owner]
     },
+    ...(index === undefined ? {} : { index: { file: index, identity: manifest.identity } }),
     ...(maxFolds === undefined ? {} : { maxFolds }), signal: signalOf(options),
   }, world)
   return differences.map((difference, i) => ({ ...difference, blame: blames[i] as Blame }))

@@ -3,7 +3,9 @@ import type { Collection, KeyRef } from '../projection/define.js'
 import { Slot } from '../projection/view.js'
 import type { World } from '../replay/api.js'
 import { ownerKey } from '../replay/owners.js'
-import { hasSingleKeys, nameOf, refolded, RelatedKeys, type RefoldOptions, type Wanted } from '../replay/refold.js'
+import { hasSingleKeys, nameOf, refolded, RelatedKeys, type RefoldOptions, type RefoldReading, type Wanted } from '../replay/refold.js'
+import type { KeyOffsets } from './key-offsets.js'
+import { listedEvents } from './listed-events.js'
 
 export interface GatherOptions extends RefoldOptions {
   readonly keys: readonly KeyRef[]
@@ -35,15 +37,46 @@ export interface Gathered {
  * share events with other keys. Errors of reading as in a replay.
  */
 export async function gatherEvents(options: GatherOptions, world: World): Promise<Gathered> {
+  return await gather(options, (reading) => refolded(options, reading, world))
+}
+
+/** The same, where an index says which events these are: they alone are read, and only once where they can all be held. */
+export async function gatherIndexed(options: GatherOptions, offsets: KeyOffsets, world: World): Promise<Gathered> {
+  const { keys, upTo, maxEvents } = options
+  const ordinals = offsets.eventsOf(keys.map(({ collection, key }) => ownerKey(collection, key)), upTo)
+  const read: Read = (reading) => listedEvents(options, offsets, ordinals, reading, world)
+  const { groups, isCompacted } = await gather(options, ordinals.length > maxEvents ? read : readOnce(read))
+  return { groups, isCompacted: isCompacted || offsets.isCompacted(upTo) }
+}
+
+/** Gives events in the order of the fold: at least those of the keys and of the keys that these are folded with. */
+type Read = (reading: RefoldReading) => AsyncIterable<readonly PreparedEvent[]>
+
+async function gather(options: GatherOptions, read: Read): Promise<Gathered> {
   const related = new RelatedKeys()
   const names = new Set(options.keys.map(({ collection, key }) => ownerKey(collection, key)))
-  let pass = new Pass(options, names, related)
-  await pass.run(world)
-  if (pass.isWidened) {
-    pass = new Pass(options, related.relatedTo(names), related)
-    await pass.run(world)
+  const first = new Pass(options, names, related)
+  await first.run(read)
+  if (!first.isWidened) return { groups: first.groups(), isCompacted: first.isCompacted }
+  const second = new Pass(options, related.relatedTo(names), related)
+  await second.run(read)
+  return { groups: second.groups(), isCompacted: first.isCompacted || second.isCompacted }
+}
+
+/** A second reading gives the events of the first, with the slots of its own. */
+function readOnce(read: Read): Read {
+  let kept: PreparedEvent[] | null = null
+  return async function* again(reading) {
+    if (kept !== null) {
+      yield kept.map((event) => ({ ...event, slots: event.slots.map(({ collection, key }) => reading.slotOf(collection, key)) }))
+      return
+    }
+    kept = []
+    for await (const prepared of read(reading)) {
+      kept.push(...prepared)
+      yield prepared
+    }
   }
-  return { groups: pass.groups(), isCompacted: pass.isCompacted }
 }
 
 interface Held {
@@ -72,7 +105,7 @@ class Pass {
     this.#related = related
   }
 
-  async run(world: World): Promise<void> {
+  async run(read: Read): Promise<void> {
     const { projection } = this.#options
     const isSingle = hasSingleKeys(projection)
     const reading = {
@@ -81,7 +114,7 @@ class Pass {
       onHoles: (holes: { readonly compactedOrLost: number }) => { if (holes.compactedOrLost > 0) this.isCompacted = true },
       ...(isSingle ? { wanted: this.#ownKeyIn((projection.collections[0] as Collection).name) } : {}),
     }
-    for await (const prepared of refolded(this.#options, reading, world)) {
+    for await (const prepared of read(reading)) {
       for (const event of prepared) this.#take(event)
     }
   }

@@ -32,6 +32,8 @@ export interface StoreSide extends DigestSide {
   readonly generation: number
   readonly session: StoreSession
   readonly checkpoint: Checkpoint
+  /** By partition. */
+  readonly marks: ReadonlyMap<string, Mark>
 }
 
 /** The state that a reader has pinned, as a side; closing it closes the session. STORE_GENERATION where its digest is not built yet. */
@@ -47,7 +49,7 @@ export async function storeSide(session: StoreSession, name: string, generation:
   const position = positionFromJson(checkpoint.manifest.position)
   const marks = await readEngineCollection<Mark>(session, MARKS, checkpoint)
   return {
-    kind: 'digest', name, generation, session, checkpoint,
+    kind: 'digest', name, generation, session, checkpoint, marks,
     hello: {
       v: 1, format: FORMAT, manifest: checkpoint.manifest, manifestHash: checkpoint.manifestHash, collections,
       chains: Object.fromEntries([...position.keys()].map((partition) => [partition, marks.get(partition)?.input ?? null])),

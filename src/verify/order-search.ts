@@ -1,9 +1,10 @@
+import type { Offset } from '../log/position.js'
 import { EventApplier, type PreparedEvent } from '../projection/apply.js'
-import type { Collection } from '../projection/define.js'
+import type { Collection, KeyRef } from '../projection/define.js'
 import { Slot } from '../projection/view.js'
 import type { World } from '../replay/api.js'
 import { ownerKey } from '../replay/owners.js'
-import { hasSingleKeys, nameOf, refolded, RelatedKeys, type RefoldOptions, type Wanted } from '../replay/refold.js'
+import { hasSingleKeys, nameOf, refolded, relatedTo, type RefoldOptions, type Wanted } from '../replay/refold.js'
 import type { Interleaving } from './interleaving.js'
 import { BoundMet, interleavingsOf, KeyFold, pairBetween, type OrderPair } from './reorder.js'
 
@@ -38,23 +39,26 @@ export async function searchOrder(options: OrderSearchOptions): Promise<OrderSea
     const events = await eventsOf(options, slots, maxFolds)
     if (events === null) return { found: 'bound', events: maxFolds }
     const watched = [...slots.values()].filter((slot) => nameOf(slot) === ownerKey(collection, key))
-    return searchAmong(events, new KeyFold({ projection, world, slots: [...slots.values()], watched, maxFolds }), options)
+    const fold = new KeyFold({ projection, world, slots: [...slots.values()], watched, maxFolds, signal: options.signal })
+    return await searchAmong(events, fold, options)
   } finally {
     uninstall()
   }
 }
 
-function searchAmong(events: readonly PreparedEvent[], fold: KeyFold, { projection }: OrderSearchOptions): OrderSearch {
+async function searchAmong(
+  events: readonly PreparedEvent[], fold: KeyFold, { projection }: OrderSearchOptions,
+): Promise<OrderSearch> {
   try {
-    const rebuilt = fold.outcomeOf(events)
-    if (fold.outcomeOf(events) !== rebuilt) return { found: 'unstable' }
+    const rebuilt = await fold.outcomeOf(events)
+    if (await fold.outcomeOf(events) !== rebuilt) return { found: 'unstable' }
     let interleavings = 1
     // Under order 'time' there is one sequence.
     for (const other of projection.order === 'time' ? [] : interleavingsOf(events)) {
       interleavings++
-      if (fold.outcomeOf(other) !== rebuilt) return { found: 'pair', pair: pairBetween(events, other, fold) }
+      if (await fold.outcomeOf(other) !== rebuilt) return { found: 'pair', pair: await pairBetween(events, other, fold) }
     }
-    const values = fold.fold(events)
+    const values = await fold.fold(events)
     return { found: 'nothing', bytes: typeof values === 'string' ? null : (values[0] ?? null), events: events.length, interleavings }
   } catch (error) {
     if (error instanceof BoundMet) return { found: 'bound', events: events.length }
@@ -64,9 +68,8 @@ function searchAmong(events: readonly PreparedEvent[], fold: KeyFold, { projecti
 
 /** The events that touch the key or one that is folded with it, in the order of the rebuild; null: more than `most`. */
 async function eventsOf(options: OrderSearchOptions, slots: Map<string, Slot>, most: number): Promise<PreparedEvent[] | null> {
-  const { projection, key, world } = options
-  const applier = new EventApplier(projection)
-  const related = await relatedKeys(options, applier)
+  const { projection, collection, key, world } = options
+  const related = await relatedTo([ownerKey(collection, key)], options, world)
   const slotOf = (of: Collection, name: string): Slot => {
     const full = ownerKey(of.name, name)
     const slot = slots.get(full) ?? new Slot(of, name)
@@ -75,7 +78,7 @@ async function eventsOf(options: OrderSearchOptions, slots: Map<string, Slot>, m
     return slot
   }
   const single: { wanted?: Wanted } = hasSingleKeys(projection) ? { wanted: (batch, i) => batch.keyAt(i) === key } : {}
-  const reading = { applier, slotOf, interleaving: options.interleaving, ...single }
+  const reading = { applier: new EventApplier(projection), slotOf, interleaving: options.interleaving, ...single }
   const events: PreparedEvent[] = []
   for await (const prepared of refolded(options, reading, world)) {
     for (const event of prepared) {
@@ -86,14 +89,14 @@ async function eventsOf(options: OrderSearchOptions, slots: Map<string, Slot>, m
   return events
 }
 
-/** The key, and every key that shares an event with one of these: what must be folded for its value to be right. */
-async function relatedKeys(options: OrderSearchOptions, applier: EventApplier): Promise<ReadonlySet<string>> {
-  const related = new RelatedKeys()
-  if (!hasSingleKeys(options.projection)) {
-    const slotOf = (collection: Collection, key: string): Slot => new Slot(collection, key)
-    for await (const prepared of refolded(options, { applier, slotOf }, options.world)) {
-      for (const { slots } of prepared) related.join(slots)
-    }
+/** The first key that an event touches; null: it touches none. */
+export async function firstKeyOf(options: RefoldOptions, partition: string, offset: Offset, world: World): Promise<KeyRef | null> {
+  const wanted: Wanted = (batch, i) => batch.offsetAt(i) === offset
+  const slotOf = (collection: Collection, key: string): Slot => new Slot(collection, key)
+  const reading = { applier: new EventApplier(options.projection), slotOf, wanted }
+  for await (const prepared of refolded({ ...options, upTo: new Map([[partition, offset]]) }, reading, world)) {
+    const slot = prepared[0]?.slots[0]
+    if (slot !== undefined) return { collection: slot.collection.name, key: slot.key }
   }
-  return related.relatedTo([ownerKey(options.collection, options.key)])
+  return null
 }

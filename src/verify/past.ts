@@ -1,10 +1,10 @@
-import { RehydrateError } from '../errors.js'
-import { offsetIn, samePosition, type Position } from '../log/position.js'
-import type { EventSource } from '../log/source.js'
+import { offsetIn, positionFromJson, samePosition, type Position } from '../log/position.js'
+import type { EventSource, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
-import { changedParts, fingerprintOf } from '../projection/fingerprint.js'
 import type { RunEvent, World } from '../replay/api.js'
 import { positionAt } from '../replay/cut-search.js'
+import { assertSameProjection } from '../replay/explain.js'
+import { checkIdentity } from '../replay/plan.js'
 import type { Manifest } from '../store/checkpoint.js'
 import type { StateStore } from '../store/contract.js'
 import { overlayStore } from '../store/overlay.js'
@@ -20,6 +20,8 @@ export interface PastOptions {
    * log not compacted. Left out: nothing is waived, and nothing is known.
    */
   readonly manifest?: Manifest
+  /** Of the same state: the log must still be the one that was read. Left out: that is not asked. */
+  readonly marks?: ReadonlyMap<string, Mark>
   readonly world: World
   readonly signal: AbortSignal
   readonly tell?: (event: RunEvent) => void
@@ -28,15 +30,12 @@ export interface PastOptions {
 /**
  * The state at a position (inclusive) or before a time: the log is folded again from its start, in memory, and sealed there; the store's
  * one generation is live. PROJECTION_CHANGED where another projection built the state of `manifest`, LOG_COMPACTED where its log, or what
- * is read of it, was compacted, USAGE for a position that the log does not have or the merge of order 'time' does not go through; else
- * errors as of a replay. The source stays open.
+ * is read of it, was compacted, USAGE for a position that the log does not have or the merge of order 'time' does not go through, LOG_*
+ * where it is another log than the one of `marks`; else errors as of a replay. The source stays open.
  */
 export async function stateAt(options: PastOptions & { readonly at: Position | Date }): Promise<StateStore> {
-  const { source, projection, at, manifest, world, signal, tell } = options
-  if (manifest !== undefined) {
-    assertNotCompacted(manifest)
-    await assertBuiltWith(manifest, projection, world)
-  }
+  const { source, projection, at, manifest, marks, world, signal, tell } = options
+  if (manifest !== undefined) await assertFoldsAgain({ source, projection, manifest, marks }, world)
   const store = overlayStore(null)
   const sealed = await foldInto({ source, projection, store, to: at, accepted: manifest?.accepted ?? [], world, signal, tell })
   assertNotCompacted(sealed.seal.manifest)
@@ -86,13 +85,16 @@ function commonOf(a: Position, b: Position): Position {
     .filter(([, offset]) => offset >= 0))
 }
 
-/** PROJECTION_CHANGED where `projection` is not the one that built the state of `manifest`. */
-export async function assertBuiltWith(manifest: Pick<Manifest, 'projection'>, projection: Projection, world: World): Promise<void> {
-  const changed = changedParts(manifest.projection.fingerprint, fingerprintOf(projection, await world.codeOf(projection)))
-  if (changed.length === 0) return
-  throw new RehydrateError('PROJECTION_CHANGED', {
-    message: `The state was built with another projection: ${changed.join(', ')} changed. Its events would give other values.`,
-    why: 'A state at another position is folded from the log, with the projection that made it.',
-    fix: 'Replay first, or go back to the projection that the state was built with.',
-  })
+/**
+ * That a state can be folded again from its log: LOG_COMPACTED and PROJECTION_CHANGED as of `stateAt`; LOG_TRUNCATED, LOG_RECREATED and
+ * LOG_REWRITTEN where the log is not the one of its marks.
+ */
+export async function assertFoldsAgain(
+  { source, projection, manifest, marks }: Pick<PastOptions, 'source' | 'projection'>
+    & { readonly manifest: Manifest; readonly marks: PastOptions['marks'] | undefined },
+  world: World,
+): Promise<void> {
+  assertNotCompacted(manifest)
+  await assertSameProjection(projection, manifest.projection.fingerprint, world)
+  if (marks !== undefined) await checkIdentity(source, marks, positionFromJson(manifest.position), (error) => { throw error })
 }

@@ -38,11 +38,12 @@ export async function probeOrder(options: ProbeOptions): Promise<Probed | null> 
     let left = options.maxFolds
     for (const events of await sharedGroups(options)) {
       const slots = [...new Set(events.flatMap((event) => event.slots))].sort(bySlot)
-      const fold = new KeyFold({ projection: options.projection, world, slots, watched: slots, maxFolds: left })
-      const found = differenceAmong(events, slots, fold)
+      const fold = new KeyFold({ projection: options.projection, world, slots, watched: slots, maxFolds: left, signal: options.signal })
+      const found = await differenceAmong(events, slots, fold)
       if (found !== null) return found
       left = fold.left
       await world.clock.sleep(0)
+      options.signal?.throwIfAborted()
     }
     return null
   } catch (error) {
@@ -53,18 +54,18 @@ export async function probeOrder(options: ProbeOptions): Promise<Probed | null> 
   }
 }
 
-function differenceAmong(events: readonly PreparedEvent[], slots: readonly Slot[], fold: KeyFold): Probed | null {
-  const plain = fold.outcomeOf(events)
-  if (fold.outcomeOf(events) !== plain) return probed(slots, fold.fold(events), fold.fold(events), null)
+async function differenceAmong(events: readonly PreparedEvent[], slots: readonly Slot[], fold: KeyFold): Promise<Probed | null> {
+  const plain = await fold.outcomeOf(events)
+  if (await fold.outcomeOf(events) !== plain) return probed(slots, await fold.fold(events), await fold.fold(events), null)
   for (const order of interleavingsOf(events)) {
-    if (fold.outcomeOf(order) === plain) continue
-    const pair = pairBetween(events, order, fold)
-    return probed(slots, fold.fold(events), fold.fold(order), pair)
+    if (await fold.outcomeOf(order) === plain) continue
+    const pair = await pairBetween(events, order, fold)
+    return probed(slots, await fold.fold(events), await fold.fold(order), pair)
   }
   return null
 }
 
-type Folded = ReturnType<KeyFold['fold']>
+type Folded = Awaited<ReturnType<KeyFold['fold']>>
 
 /** The first key that differs; where a handler throws in one of them, the first of all. */
 function probed(slots: readonly Slot[], before: Folded, after: Folded, pair: OrderPair | null): Probed {

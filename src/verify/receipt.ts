@@ -134,7 +134,23 @@ function derOf(pem: string): Buffer | null {
   const text = PEM.exec(pem)?.[1] ?? ''
   const der = Buffer.from(text, 'base64')
   const isKey = der.length === DER_HEAD.length + 32 && der.subarray(0, DER_HEAD.length).equals(DER_HEAD)
-  return isKey && der.toString('base64') === text ? der : null
+  return isKey && der.toString('base64') === text && !isNobodys(der.subarray(DER_HEAD.length)) ? der : null
+}
+
+/**
+ * The points of small order, without their sign: for these keys anybody can make a signature, many for every text at once. OpenSSL
+ * takes them.
+ */
+const SMALL_ORDER: readonly string[] = [
+  '00'.repeat(32), `01${'00'.repeat(31)}`, `ec${'ff'.repeat(30)}7f`, `ed${'ff'.repeat(30)}7f`, `ee${'ff'.repeat(30)}7f`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+]
+
+function isNobodys(key: Uint8Array): boolean {
+  const unsigned = Buffer.from(key)
+  unsigned[31]! &= 0x7f
+  return SMALL_ORDER.includes(unsigned.toString('hex'))
 }
 
 const FACTS = [
@@ -157,13 +173,24 @@ function readFacts(given: Untrusted): ReceiptFacts {
     tool: { name: tool('name').text(), version: tool('version').text() },
     issuedAt: at('issuedAt').text(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
   }
-  // A signer could sign anything; what contradicts itself says nothing.
-  if ((facts.verdict === 'inconclusive') === (facts.reason === null)) {
-    throw at('reason').refused('a reason where it is inconclusive, else null')
-  }
-  if (facts.verdict === 'match' && facts.differing !== 0) throw at('differing').refused('0 where the verdict is match')
-  if (facts.verdict === 'mismatch' && facts.differing === 0) throw at('differing').refused('more than 0 where the verdict is mismatch')
+  refuseContradictions(facts, at)
   return facts
+}
+
+/** A signer could sign anything; what contradicts itself says nothing. */
+function refuseContradictions(facts: ReceiptFacts, at: (name: string) => Untrusted): void {
+  const { verdict, reason, grade, rebuilt, against, collections, differing, truncated } = facts
+  if ((verdict === 'inconclusive') === (reason === null)) throw at('reason').refused('a reason where it is inconclusive, else null')
+  if ((verdict === 'inconclusive') !== (grade === null)) throw at('grade').refused('null where it is inconclusive, else a grade')
+  if (verdict === 'inconclusive' && differing !== null) throw at('differing').refused('null where it is inconclusive')
+  if (verdict === 'match' && (differing !== 0 || truncated)) throw at('differing').refused('0 where the verdict is match')
+  if (verdict === 'mismatch' && differing === 0) throw at('differing').refused('more than 0 where the verdict is mismatch')
+  if (verdict === 'inconclusive') return
+  const isOneRoot = rebuilt.root !== null && rebuilt.root === against.root
+  const areEqual = Object.values(collections).every(({ rebuilt: ours, against: theirs }) =>
+    ours?.root === theirs?.root && ours?.count === theirs?.count)
+  if (isOneRoot !== (verdict === 'match')) throw at('rebuilt').refused('of the other root where the verdict is match, and only there')
+  if (areEqual !== (verdict === 'match')) throw at('collections').refused('equal where the verdict is match, and only there')
 }
 
 function readSide(given: Untrusted): ReceiptSide {

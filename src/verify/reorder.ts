@@ -5,6 +5,7 @@ import type { Projection } from '../projection/define.js'
 import type { Slot } from '../projection/view.js'
 import type { World } from '../replay/api.js'
 import { encode } from '../value/canonical.js'
+import { fresh } from './fresh.js'
 import { seededPick, type Pick } from './interleaving.js'
 
 export interface EventPlace {
@@ -19,6 +20,8 @@ export interface OrderPair {
   readonly second: EventPlace
 }
 
+/** After so many handler calls, timers, signals and I/O have their turn. */
+const PAUSE_EVERY = 20_000
 /** Random interleavings that are tried besides the plain ones. */
 const RANDOM_TRIES = 16
 
@@ -34,6 +37,7 @@ export interface KeyFoldOptions {
   readonly watched: readonly Slot[]
   /** Handler calls, at the most. */
   readonly maxFolds: number
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Folds the events of some keys over nothing, in any order. The purity guard must be installed. */
@@ -41,26 +45,33 @@ export class KeyFold {
   readonly #options: KeyFoldOptions
   readonly #applier: EventApplier
   #left: number
+  #pauseAt: number
 
   constructor(options: KeyFoldOptions) {
     this.#options = options
     this.#applier = new EventApplier(options.projection)
     this.#left = options.maxFolds
+    this.#pauseAt = this.#left - PAUSE_EVERY
   }
 
   get left(): number { return this.#left }
 
-  /** Canonical bytes of the watched values after these events, null where absent; a text where a handler throws. BoundMet. */
-  fold(events: readonly PreparedEvent[]): (Buffer | null)[] | string {
-    const { world, slots, watched } = this.#options
+  /** Canonical bytes of the watched values after these events, null where absent. BoundMet. */
+  async fold(events: readonly PreparedEvent[]): Promise<(Buffer | null)[] | 'throws'> {
+    const { world, slots, watched, signal } = this.#options
     this.#left -= events.length
     if (this.#left < 0) throw new BoundMet()
+    if (this.#left < this.#pauseAt) {
+      this.#pauseAt = this.#left - PAUSE_EVERY
+      await world.clock.sleep(0)
+      signal?.throwIfAborted()
+    }
     for (const slot of slots) slot.value = undefined
     world.purity.enter()
     try {
       for (const prepared of events) this.#applier.apply(fresh(prepared), ignore)
     } catch (error) {
-      if (isRehydrateError(error)) return `${error.code}: ${error.message}`
+      if (isRehydrateError(error)) return 'throws'
       throw error
     } finally {
       world.purity.leave()
@@ -69,21 +80,13 @@ export class KeyFold {
   }
 
   /** Tells values apart. */
-  outcomeOf(events: readonly PreparedEvent[]): string {
-    const values = this.fold(events)
+  async outcomeOf(events: readonly PreparedEvent[]): Promise<string> {
+    const values = await this.fold(events)
     return typeof values === 'string' ? values : values.map((bytes) => bytes?.toString('hex') ?? 'absent').join(' ')
   }
 }
 
 function ignore(): void {}
-
-/** As it was read: a handler may have changed what it was given. */
-function fresh(prepared: PreparedEvent): PreparedEvent {
-  const { event } = prepared
-  const { data } = event
-  if (typeof data !== 'object' || data === null || Object.isFrozen(data)) return prepared
-  return { ...prepared, event: { ...event, data: structuredClone(data) } }
-}
 
 /** Other ways in which these events may interleave: plain ones, and some at random. Each partition keeps its order. */
 export function* interleavingsOf(events: readonly PreparedEvent[]): Generator<PreparedEvent[]> {
@@ -118,13 +121,15 @@ function mergedBy(pick: Pick, partitions: readonly (readonly PreparedEvent[])[])
  * forward, one after the other, past one neighbour at a time. Neighbours of one partition never change places, as both orders keep them.
  * Halving the way finds a step that changes the value, in about 2 · log2(events) folds.
  */
-export function pairBetween(from: readonly PreparedEvent[], to: readonly PreparedEvent[], fold: KeyFold): OrderPair {
-  const first = fold.outcomeOf(from)
-  const changes = (order: readonly PreparedEvent[]): boolean => fold.outcomeOf(order) !== first
-  const placed = leastThat((count) => changes(partway(from, to, count, 0)), to.length) - 1
+export async function pairBetween(
+  from: readonly PreparedEvent[], to: readonly PreparedEvent[], fold: KeyFold,
+): Promise<OrderPair> {
+  const first = await fold.outcomeOf(from)
+  const changes = async (order: readonly PreparedEvent[]): Promise<boolean> => await fold.outcomeOf(order) !== first
+  const placed = await leastThat((count) => changes(partway(from, to, count, 0)), to.length) - 1
   const moved = to[placed] as PreparedEvent
   const start = partway(from, to, placed, 0).indexOf(moved)
-  const steps = leastThat((count) => changes(partway(from, to, placed, count)), start - placed)
+  const steps = await leastThat((count) => changes(partway(from, to, placed, count)), start - placed)
   const passed = partway(from, to, placed, 0)[start - steps] as PreparedEvent
   return { first: placeOf(passed), second: placeOf(moved) }
 }
@@ -143,12 +148,12 @@ function partway(
 }
 
 /** Some n in [1, last] with holds(n) and not holds(n − 1), where 0 does not and `last` does. */
-function leastThat(holds: (n: number) => boolean, last: number): number {
+async function leastThat(holds: (n: number) => Promise<boolean>, last: number): Promise<number> {
   let not = 0
   let does = last
   while (does - not > 1) {
     const middle = (not + does) >>> 1
-    if (holds(middle)) does = middle
+    if (await holds(middle)) does = middle
     else not = middle
   }
   return does

@@ -1,15 +1,15 @@
 import { EntryArena } from '../digest/arena.js'
-import { hashKeys } from '../digest/batch.js'
+import { hashKeys, hashValues } from '../digest/batch.js'
 import { TrieBuilder } from '../digest/builder.js'
-import { collectionRoot, formatHash } from '../digest/hash.js'
+import { collectionRoot, formatHash, HASH_BYTES } from '../digest/hash.js'
 import { diffRows } from '../digest/rows.js'
-import { RehydrateError } from '../errors.js'
+import { isRehydrateError, RehydrateError } from '../errors.js'
 import { compareUtf8, formatPosition, positionFromJson } from '../log/position.js'
 import type { Mark } from '../log/source.js'
 import type { Clock } from '../replay/api.js'
 import { CONTROL } from '../replay/commit.js'
 import { DIGEST, pagesOf } from '../replay/listed.js'
-import { MARKS, readEngineCollection, scanPages } from '../replay/state.js'
+import { MARKS, readEngineCollection, SCAN_PAGE, scanPages } from '../replay/state.js'
 import { assertIntact, stateCorrupt } from '../replay/working-set.js'
 import type { CollectionRoot, Manifest } from '../store/checkpoint.js'
 import type { Entry, StoreSession } from '../store/contract.js'
@@ -131,8 +131,8 @@ class Scrub {
 
   /** The error for a collection that is not what its digest says: with the first key, where the digest can tell. */
   async #named(collection: string, why: string): Promise<RehydrateError> {
-    for await (const { key, rebuilt } of damagedKeys(this.#session, collection)) {
-      const what = rebuilt === null ? 'There is a row that the digest does not list.' : 'It is lost, or not the one the digest lists.'
+    for await (const { key, listed } of damagedKeys(this.#session, collection)) {
+      const what = listed ? 'It is lost, or not the one the digest lists.' : 'There is a row that the digest does not list.'
       return stateCorrupt({ collection, key }, what)
     }
     return new RehydrateError('STATE_CORRUPT', { message: `The digest of ${collection} is not what its entries give.`, collection, why })
@@ -146,20 +146,60 @@ class Scrub {
   }
 }
 
-/** Keys whose rows are not the ones that the digest lists. Rows are hashed as they are; the pages of the digest must be sound. */
+/**
+ * Keys whose rows are not the ones that the digest lists, or do not fit the hash that is stored with them. `listed`: the digest has the
+ * key. The pages of the digest must be sound.
+ */
 export async function* damagedKeys(
   session: StoreSession, collection: string,
-): AsyncGenerator<{ readonly key: string; readonly rebuilt: Uint8Array | null }, void> {
-  const rows = diffRows(collection, pagesOf(session), () => rowsOf(session, collection), { memoryBytes: ARENA_BYTES })
-  for await (const keys of rows) yield* keys
+): AsyncGenerator<{ readonly key: string; readonly listed: boolean }, void> {
+  const unfit = new Set<string>()
+  const scan = (): AsyncIterable<RowBlock> => rowsOf(session, collection, unfit)
+  for await (const keys of diffRows(collection, pagesOf(session), scan, { memoryBytes: ARENA_BYTES })) {
+    for (const { key, rebuilt } of keys) {
+      unfit.delete(key)
+      yield { key, listed: rebuilt !== null }
+    }
+  }
+  for (const key of unfit) yield { key, listed: true }
 }
 
-async function* rowsOf(session: StoreSession, collection: string): AsyncGenerator<RowBlock> {
-  for await (const entries of scanPages(session, collection)) {
+/** Rows are hashed as they are; those whose stored hash is another, and those that can not be read, go into `unfit`. */
+async function* rowsOf(session: StoreSession, collection: string, unfit: Set<string>): AsyncGenerator<RowBlock> {
+  for await (const entries of readablePages(session, collection, unfit)) {
     const ends: number[] = []
     let end = 0
     for (const { bytes } of entries) ends.push(end += bytes.length)
+    const hashes = hashValues(entries.map(({ bytes }) => bytes))
+    entries.forEach(({ key, hash }, i) => {
+      if (Buffer.compare(hashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), hash) !== 0) unfit.add(key)
+    })
     yield { keys: entries.map(({ key }) => key), bytes: Buffer.concat(entries.map(({ bytes }) => bytes)), ends }
+  }
+}
+
+/** A store that keeps columns can not read what was never written to them: such a row is passed over, where its key can be told. */
+async function* readablePages(session: StoreSession, collection: string, unfit: Set<string>): AsyncGenerator<readonly Entry[]> {
+  let after: string | null = null
+  for (let limit = SCAN_PAGE; ;) {
+    let page: readonly Entry[]
+    try {
+      page = await session.scan(collection, after, limit)
+    } catch (error) {
+      const key = isRehydrateError(error) && error.code === 'STATE_CORRUPT' ? error.details.key : undefined
+      // A key that is not where the order has it would be met for ever.
+      if (key === undefined || (after !== null && compareUtf8(key, after) <= 0)) throw error
+      if (limit === 1) {
+        after = key
+        unfit.add(key)
+      }
+      // One by one from here on, so that all others are read.
+      limit = 1
+      continue
+    }
+    if (page.length > 0) yield page
+    if (page.length < limit) return
+    after = (page[page.length - 1] as Entry).key
   }
 }
 

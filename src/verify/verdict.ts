@@ -4,7 +4,7 @@ import type { World } from '../replay/api.js'
 import type { Manifest } from '../store/checkpoint.js'
 import type { CompareOptions, ComparedSide, InputComparison, Verdict } from './api.js'
 import { compareSides, type Compared, type Found } from './compare.js'
-import { openComparison, signalOf, type Comparison } from './comparison.js'
+import { assertGoing, isDiffOfTimes, openComparison, signalOf, unlessStopped, type Comparison } from './comparison.js'
 import { compareInputs, firstDifference } from './inputs.js'
 import { scrubState } from './scrub.js'
 import type { Side } from './side.js'
@@ -16,8 +16,7 @@ export const DEFAULT_LIMIT = 10_000
  * forward); what keeps it from knowing is the verdict 'inconclusive', with its reason.
  */
 export async function decide(options: CompareOptions, world: World): Promise<Verdict> {
-  const { against } = options
-  if ('at' in against && !('kind' in against)) {
+  if (isDiffOfTimes(options)) {
     throw new RehydrateError('USAGE', {
       message: 'A state and what it was earlier stand at different positions: there is no verdict on them.',
       fix: '`rehydrate diff` shows what changed between two positions.',
@@ -30,7 +29,7 @@ export async function decide(options: CompareOptions, world: World): Promise<Ver
 export async function compareStates(
   options: CompareOptions, world: World, take: (found: Found, comparison: Comparison) => Promise<void>,
 ): Promise<Verdict> {
-  return await narrowed(options, await decided(options, world, take))
+  return await unlessStopped(signalOf(options), async () => await narrowed(options, await decided(options, world, take)))
 }
 
 async function decided(
@@ -43,8 +42,10 @@ async function decided(
     if (options.scrub === true) await scrubSides(comparison, signalOf(options), world)
     const limit = options.limit ?? DEFAULT_LIMIT
     let differing = 0
-    const found = compareSides(comparison.rebuilt, comparison.against, options.rebuilt.projection, () => differing >= limit)
+    // One more than the limit is looked for: whether there are more is known then.
+    const found = compareSides(comparison.rebuilt, comparison.against, options.rebuilt.projection, () => differing > limit)
     for (;;) {
+      assertGoing(signalOf(options))
       const { done, value } = await found.next()
       if (done === true) {
         return await verdictOf(comparison, value, { differing, limit, scrubbed: options.scrub === true, startedMs }, world)
@@ -94,7 +95,7 @@ async function verdictOf(comparison: Comparison, compared: Compared, counted: Co
     rebuilt: { ...sideOf('rebuilt', rebuilt), root: compared.rebuilt },
     against: { ...sideOf(against.name, against), root: compared.against },
     collections: compared.collections,
-    differing: counted.differing, truncated: against.kind === 'digest' && !isEqual && counted.differing >= counted.limit,
+    differing: counted.differing, truncated: against.kind === 'digest' && counted.differing > counted.limit,
   }
 }
 
@@ -151,8 +152,8 @@ async function inputOf(rebuilt: Side, against: Side): Promise<InputComparison | 
   let is: InputComparison['is'] = 'same'
   for (const partition of new Set([...ours.keys(), ...theirs.keys()])) {
     const upTo = Math.min(offsetIn(ours, partition), offsetIn(theirs, partition))
-    if (upTo < 0) continue
     const [own, other] = [mine[partition], others[partition]]
+    // Where one of them has read nothing there is nothing to compare.
     const compared = own === undefined || other === undefined ? { is: 'unknown' } as const : compareInputs(own, other, upTo)
     const isApart = ours.get(partition) !== theirs.get(partition)
     // Chains of two positions differ in any case; only what they were earlier can be compared.

@@ -47,7 +47,7 @@ test('status is empty, then sealed with its lag, and idle after a stop', async (
   const folder = ordersProject()
   expect((await cli(folder, ['status', '--json'])).json()).toEqual({
     job: 'orders', phase: 'empty', position: {}, end: END, lag: 14, root: null, generation: null, live: null,
-    checkpointAt: null, writer: null,
+    checkpointAt: null, accepted: [], writer: null,
   })
   await cli(folder, ['replay', '--until', '0@6,1@2'])
   const ran = await cli(folder, ['status', '--json'])
@@ -313,7 +313,7 @@ test('explain does not pass off other values as those of the state', async () =>
   const explained = async (): Promise<unknown> => (await cli(folder, ['explain', 'order-0-1', '--json'])).json()
   const log = readFileSync(join(folder, 'log/0.ndjson'), 'utf8')
   write(folder, { 'log/0.ndjson': log.replace('"key":"order-0-1","data":{"total":1}', '"key":"order-0-1","data":{"total":7}') })
-  expect(await explained()).toMatchObject({ error: { code: 'LOG_REWRITTEN', key: 'order-0-1' } })
+  expect(await explained()).toMatchObject({ error: { code: 'LOG_REWRITTEN', partition: '0' } })
   write(folder, { 'log/0.ndjson': log })
   expect(await explained()).toMatchObject({ events: [{ value: { total: 1 } }, { value: { paid: true } }] })
   const code = readFileSync(join(folder, 'orders.ts'), 'utf8')

@@ -87,6 +87,16 @@ describe('rehydrate verify', () => {
     expect(exit).toBe(3)
   })
 
+  test('can be stopped while it waits', async () => {
+    const io = fakeIo(folder)
+    const waiting = cli(folder, ['verify', '--against', 'unplaced', '--against-at', '0@6,1@5', '--wait', '--json'], io)
+    await expect.poll(() => io.listening(), { timeout: 10_000 }).toBe(1)
+    io.send('SIGINT')
+    const { exit, json } = await waiting
+    expect(json()).toMatchObject({ error: { code: 'RUN_STOPPED' } })
+    expect([exit, io.listening()]).toEqual([130, 0])
+  })
+
   test('takes an export, a generation, and names what it does not know', async () => {
     expect(await cli(folder, ['export', '--out', 'dump.ndjson'])).toMatchObject({ exit: 0 })
     expect(await cli(folder, ['verify', '--against', 'dump.ndjson'])).toMatchObject({ exit: 2 })
@@ -105,6 +115,10 @@ describe('rehydrate verify', () => {
     const { exit, stdout } = await cli(folder, ['verify', '--rebuild'])
     expect(stdout).toMatch(/^orders {2}MATCH: \d rebuilds in other orders and batches gave the sealed root\n/)
     expect(exit).toBe(0)
+    // What would not be looked at is refused: a receipt that is not written, a wait for nobody.
+    for (const flags of [['--scrub', '--wait'], ['--scrub', '--receipt', 'r.json', '--sign-key', 'key.pem'], ['--rebuild', '--at', '0@1'], ['--rebuild', '--scrub']]) {
+      expect(await cli(folder, ['verify', ...flags])).toMatchObject({ exit: 64, stdout: '' })
+    }
   })
 })
 
@@ -122,6 +136,18 @@ describe('rehydrate diff', () => {
         blame: { partition: '1', offset: 5, type: 'Paid', candidates: 1 },
       }],
     })
+  })
+
+  test('keeps an index for blame, says when it is built, and answers the same with it', async () => {
+    const args = ['diff', '--against', 'wrong', '--blame', '--json']
+    const { differences } = (await cli(folder, args)).json()
+    const first = await cli(folder, [...args, '--index', 'offsets'])
+    expect(first.stderr).toMatch(/^index {2}built and written to offsets, 0\.0 MB: there was none\n$/)
+    expect(first.json().differences).toEqual(differences)
+    const second = await cli(folder, [...args, '--index', 'offsets'])
+    expect(second).toMatchObject({ exit: 1, stderr: '' })
+    expect(second.json().differences).toEqual(differences)
+    expect(await cli(folder, ['diff', '--against', 'wrong', '--index', 'offsets'])).toMatchObject({ exit: 64 })
   })
 
   test('writes the lists as JSON lines', async () => {
@@ -155,5 +181,89 @@ describe('rehydrate repair', () => {
     db.close()
     expect(await cli(folder, ['verify', '--against', 'wrong'])).toMatchObject({ exit: 0 })
     expect(await cli(folder, ['repair', '--against', 'wrong'])).toMatchObject({ exit: 0, stderr: expect.stringContaining('nothing to repair') })
+  })
+})
+
+/** A log of values put under keys, as another person could write it. */
+const VALUES = {
+  'rehydrate.config.ts': `
+import { defineConfig, defineReducer } from 'rehydrate'
+import { fileLog } from 'rehydrate/file'
+import { sqlite } from 'rehydrate/sqlite'
+
+const projection = defineReducer({ name: 'values', version: 1, collection: 'rows', on: { Put: (_, { data }) => data.value } })
+export default defineConfig({
+  jobs: Object.fromEntries(['ours', 'theirs'].map((name) => [name, {
+    source: fileLog({ path: import.meta.dirname + '/' + name }), projection, store: sqlite({ path: import.meta.dirname + '/' + name + '.db' }),
+  }])),
+})
+`,
+}
+
+async function valuesProject(ours: Readonly<Record<string, unknown>>, theirs: Readonly<Record<string, unknown>>): Promise<string> {
+  const root = mkdtempSync(join(folder, 'values-'))
+  const log = (values: Readonly<Record<string, unknown>>): string =>
+    ['{"type":"Put","key":"first","data":{"value":0}}', ...Object.entries(values).map(([key, value]) =>
+      JSON.stringify({ type: 'Put', key, data: { value } }))].map((line) => `${line}\n`).join('')
+  write(root, { ...VALUES, 'ours/0.ndjson': log(ours), 'theirs/0.ndjson': log(theirs) })
+  for (const job of ['ours', 'theirs']) expect(await cli(root, ['replay', job, '--json'])).toMatchObject({ exit: 0 })
+  return root
+}
+
+describe('what is in a state', () => {
+  const hostile = 'a\u001b[2J\nMATCH\u202e\u0007'
+
+  test('does not reach the terminal as anything but text', async () => {
+    const root = await valuesProject({ [hostile]: { [hostile]: `\u009b31m${hostile}` } }, { [hostile]: { [hostile]: 1 } })
+    for (const args of [['diff', 'ours', '--against', 'job:theirs', '--full'], ['inspect', hostile, '--job', 'ours'], ['explain', hostile, '--job', 'ours']]) {
+      const { stdout, stderr } = await cli(root, args)
+      expect(`${stdout}${stderr}`).toContain('a\\u{1b}[2J')
+      expect(`${stdout}${stderr}`).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]|^MATCH/m)
+    }
+    const repaired = await cli(root, ['repair', 'ours', '--against', 'job:theirs'])
+    expect(repaired.stderr).toContain('input   the two logs part in 0, between 0 and 1')
+    const { json } = await cli(root, ['diff', 'ours', '--against', 'job:theirs', '--json'])
+    expect(json().differences[0].key).toBe(hostile)
+  })
+
+  test('is cut off where it is too much, and that is said', async () => {
+    const wide = (value: number) => Object.fromEntries(Array.from({ length: 150 }, (_, i) => [`f${i}`, value]))
+    const root = await valuesProject({ x: wide(1), y: 1, z: 1 }, { x: wide(2), y: 2, z: 2 })
+    const diff = ['diff', 'ours', '--against', 'job:theirs']
+    const [found] = (await cli(root, [...diff, '--json'])).json().differences.filter(({ key }: { key: string }) => key === 'x')
+    expect(found).toMatchObject({ fieldsTruncated: true })
+    expect(found.fields).toHaveLength(100)
+    expect((await cli(root, [...diff, '--full'])).stdout).toContain('more than 100 fields in all')
+    expect((await cli(root, [...diff, '--limit', '2'])).stdout).toContain('The comparison stopped at 2 keys; --limit N goes further.')
+    expect((await cli(root, [...diff, '--limit', '2', '--json'])).json()).toMatchObject({ truncated: true })
+    expect((await cli(root, [...diff, '--limit', '3', '--json'])).json()).toMatchObject({ truncated: false, total: 3 })
+    // Of a dump each row is read, so that the number is known, and the list is cut off all the same.
+    write(root, { 'dump.ndjson': ['first', 'x', 'y', 'z'].map((key) => `{"collection":"rows","key":"${key}","value":9}\n`).join('') })
+    const dump = await cli(root, ['diff', 'ours', '--against', 'dump.ndjson', '--against-at', '0@3', '--limit', '2', '--json'])
+    expect(dump.json()).toMatchObject({ total: 4, truncated: true, differences: { length: 2 } })
+    const people = await cli(root, ['diff', 'ours', '--against', 'dump.ndjson', '--against-at', '0@3', '--limit', '2'])
+    expect(people.stdout).toContain('Looked at are the first 2 keys; --limit N goes further.')
+  })
+
+  test('is not written where it can not be, and no half of it stays', async () => {
+    const root = await valuesProject({ x: 1 }, { x: 2 })
+    write(root, { 'taken': 'a file', 'half/value.jsonl/in-the-way': '' })
+    const diff = ['diff', 'ours', '--against', 'job:theirs', '--out']
+    expect(await cli(root, [...diff, 'taken'])).toMatchObject({ exit: 64, stderr: expect.stringContaining('could not be written') })
+    expect(await cli(root, [...diff, 'half'])).toMatchObject({ exit: 64 })
+    expect(existsSync(join(root, 'half/value.jsonl.partial'))).toBe(false)
+  })
+
+  test('says what was waived or repaired on either side', async () => {
+    const root = await valuesProject({ x: 1, y: 1 }, { x: 1, y: 1 })
+    const db = new Database(join(root, 'ours.db'))
+    const id = db.prepare("SELECT id FROM collections WHERE name = 'rows'").pluck().get()
+    db.exec(`UPDATE entries_${String(id)} SET hash = zeroblob(32) WHERE key = 'x'`)
+    db.close()
+    expect(await cli(root, ['repair', 'ours'])).toMatchObject({ exit: 1, stderr: expect.stringContaining('not what the log gives: rows/x') })
+    expect(await cli(root, ['repair', 'ours', '--execute'])).toMatchObject({ exit: 0, stderr: expect.stringContaining('every stored byte of ours') })
+    const verified = await cli(root, ['verify', 'ours', '--against', 'job:theirs'])
+    expect(verified).toMatchObject({ exit: 0, stdout: expect.stringMatching(/^ours {2}MATCH: 3 keys are equal\n/) })
+    expect(verified.stdout).toContain('accepted  rebuilt: REPAIRED=rows/x')
   })
 })

@@ -112,6 +112,28 @@ def pages(name, entries, keys):
     return found
 
 
+def quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+def typed_rows(connection, table, columns):
+    """Key, canonical bytes and vh of each row of a typed table that holds no bytes."""
+    names = ", ".join(quoted(column["column"]) for column in columns)
+    for key, vh, *cells in connection.execute(f"select key, hash, {names} from {quoted(table)}"):
+        value = {}
+        for column, cell in zip(columns, cells):
+            if column["path"] == "...":
+                value.update({} if cell is None else json.loads(cell))
+            elif cell is not None or column["null"] == "null":
+                *outer, name = column["path"].split(".")
+                at = value
+                for step in outer:
+                    at = at.setdefault(step, {})
+                kind = column["type"] if cell is not None else "null"
+                at[name] = bool(cell) if kind == "bool" else json.loads(cell) if kind == "json" else cell
+        yield key, encode(value), vh
+
+
 def check_mark(mark, identity, lines):
     chain = bytes(32)
     for start in range(0, len(lines), BLOCK):
@@ -127,7 +149,7 @@ def check_mark(mark, identity, lines):
 def main(database, log):
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     assert connection.execute("pragma application_id").fetchone() == (0x72687964,)
-    assert connection.execute("pragma user_version").fetchone() == (1,)
+    assert connection.execute("pragma user_version").fetchone() == (2,)
     generation, blob = connection.execute("select generation, checkpoint from generations where live = 1").fetchone()
     assert sha256(b"\x00", blob[32:]) == blob[:32]
     checkpoint, end = decode(blob[32:])
@@ -136,8 +158,15 @@ def main(database, log):
     assert printed(sha256(b"\x06", encode(manifest))) == checkpoint["manifestHash"]
 
     values, collections = {}, {}
-    for table, name in connection.execute("select id, name from collections where generation = ?", (generation,)).fetchall():
-        rows = connection.execute(f"select key, bytes, hash from entries_{table}").fetchall()
+    listed = connection.execute("select id, name, columns from collections where generation = ?", (generation,)).fetchall()
+    for table, name, columns in listed:
+        if columns is None:
+            rows = connection.execute(f"select key, bytes, hash from entries_{table}").fetchall()
+        else:
+            rows = list(typed_rows(connection, f"{name}__g{generation}", json.loads(columns)))
+            names = ", ".join(["key", *(quoted(column["column"]) for column in json.loads(columns))])
+            live = connection.execute(f"select {names} from {quoted(name)} order by key").fetchall()
+            assert live == connection.execute(f"select {names} from {quoted(f'{name}__g{generation}')} order by key").fetchall()
         assert all(sha256(b"\x00", data) == vh for _, data, vh in rows)
         values[name] = {key: data for key, data, _ in rows}
         collections[name] = sorted((sha256(b"\x02", key.encode()), vh) for key, _, vh in rows)

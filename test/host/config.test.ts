@@ -39,7 +39,7 @@ test.each([
     { path: 'jobs.a.projection' },
   ],
   ['a store that is none', configOf(`{ a: { ...${JOB}, store: {} } }`), 'CONFIG_INVALID', { path: 'jobs.a.store' }],
-  ...['verify', 'snapshots', 'limits', 'workers', 'shards'].map((name) =>
+  ...['snapshots', 'limits', 'workers', 'shards'].map((name) =>
     [`${name}, not built yet`, configOf(`{ a: { ...${JOB}, ${name}: 1 } }`), 'OPTION_DEFERRED', { path: `jobs.a.${name}` }] as const),
 ] as const)('%s is refused with its path and file', async (_, source, code, { path, ...rest }) => {
   const error = await load(source).catch((thrown: unknown) => thrown)

@@ -4,6 +4,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { memoryLog, memoryStore } from '../../adapters/memory/index.js'
@@ -255,6 +256,25 @@ describe('the server', () => {
     const idle = await dial(impatient.url)
     await expect.poll(() => closed).toBe(2)
     expect(await failureOf(idle.pages(['accounts/']))).toMatchObject({ code: 'AGAINST_UNREACHABLE', message: expect.stringContaining('closed the view') })
+  })
+
+  test('keeps a view open whose client has other things to do, and no longer than that', async () => {
+    let closed = 0
+    const counting = async (): Promise<DigestSide> => {
+      const side = await open()
+      return { ...side, close: async () => { closed++; await side.close() } }
+    }
+    const { url } = await serve({ open: counting, idleMs: 500 })
+    const side = await dial(url)
+    const left = await hello(url)
+    await sleep(1_500)
+    expect((await ask(url, 'POST', `/digest/v1/views/${left.view}/pages`, { body: writeTexts(['accounts/']) })).status).toBe(410)
+    expect((await side.pages(['accounts/'])).size).toBe(1)
+    await side.close()
+    expect(closed).toBe(2)
+    const { requests } = side.traffic()!
+    await sleep(400)
+    expect(side.traffic()!.requests).toBe(requests)
   })
 
   test('closes views that are in use when their use ends, and all of them when it is closed', async () => {

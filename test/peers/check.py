@@ -22,6 +22,10 @@ from reference import MAX_DEPTH, encode, header, sha256  # noqa: E402
 HASH = r"sh1:[0-9a-f]{64}"
 MAX_BYTES = 16 * 1024 * 1024
 DER_HEAD = bytes.fromhex("302a300506032b6570032100")
+# Points of small order, without their sign: openssl takes them, and for these keys anybody can make signatures.
+SMALL_ORDER = [bytes(32), b"\x01" + bytes(31)] + [bytes([low]) + b"\xff" * 30 + b"\x7f" for low in (0xEC, 0xED, 0xEE)] + [
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")]
 
 
 class Refused(Exception):
@@ -301,6 +305,7 @@ def der_of(pem):
     require(match, "not an Ed25519 public key in PEM")
     der = base64_bytes(match[1])
     require(len(der) == 44 and der.startswith(DER_HEAD), "not an Ed25519 public key in PEM")
+    require(der[12:43] + bytes([der[43] & 0x7F]) not in SMALL_ORDER, "a key for which anybody can sign")
     return der
 
 
@@ -319,13 +324,15 @@ def check_signature(receipt, signature, pem):
 def receipt_side(value):
     name, root, manifest, position, known, identity, accepted = fields(
         value, ["name", "root", "manifest", "position", "known", "identity", "accepted"])
-    text(name), optional(root, hash_text), optional(manifest, hash_text), optional(position, lambda at: record(at, whole))
+    text(name), optional(manifest, hash_text), optional(position, lambda at: record(at, whole))
     optional(known, lambda said: one_of(said, "proved", "asserted")), identity_of(identity), accepted_of(accepted)
+    return optional(root, hash_text)
 
 
 def receipt_collection(value):
     rebuilt, against, omitted = fields(value, ["rebuilt", "against", "omitted"])
-    optional(rebuilt, collection_of), optional(against, collection_of), items(omitted, 10_000, text)
+    items(omitted, 10_000, text)
+    return optional(rebuilt, collection_of) == optional(against, collection_of)
 
 
 def check_facts(receipt):
@@ -337,14 +344,21 @@ def check_facts(receipt):
     one_of(verdict, "match", "mismatch", "inconclusive")
     optional(reason, lambda code: text(code, "[A-Z_]+"))
     optional(grade, lambda said: one_of(said, "scrubbed", "maintained"))
-    receipt_side(rebuilt), receipt_side(against), projection_of(projection), record(collections, receipt_collection)
+    roots = receipt_side(rebuilt), receipt_side(against)
+    equal = record(collections, receipt_collection).values()
+    projection_of(projection)
     optional(differing, whole), flag(truncated)
     for part in fields(tool, ["name", "version"]):
         text(part)
     text(issued, r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
     require((verdict == "inconclusive") == (reason is not None), "a reason where it is inconclusive, else null")
-    require(verdict != "match" or differing == 0, "nothing differs where the verdict is match")
+    require((verdict == "inconclusive") == (grade is None), "no grade where it is inconclusive, else one")
+    require(verdict != "inconclusive" or differing is None, "nothing was counted where it is inconclusive")
+    require(verdict != "match" or differing == 0 and not truncated, "nothing differs where the verdict is match")
     require(verdict != "mismatch" or differing != 0, "something differs where the verdict is mismatch")
+    if verdict != "inconclusive":
+        require((verdict == "match") == (roots[0] is not None and roots[0] == roots[1]), "one root where it is match, and only there")
+        require((verdict == "match") == all(equal), "equal collections where it is match, and only there")
 
 
 def check_receipt(given, args, step):

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { verifyEd25519 } from '../../src/host/keys.js'
 import { checkProof, proofText, proveKey } from '../../src/verify/proof.js'
 import { checkReceipt } from '../../src/verify/receipt.js'
-import { FACTS, KEYS, OTHER_KEYS, receiptOf, sealedValues } from '../support/proofs.js'
+import { FACTS, KEYS, OTHER_KEYS, receiptOf, sealedValues, signedByNobody, SMALL_ORDER_KEYS } from '../support/proofs.js'
 
 const script = fileURLToPath(new URL('check.py', import.meta.url))
 const isThere = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0
@@ -124,8 +124,24 @@ const RECEIPT_CHANGES: readonly (readonly [expected: string, change: Change])[] 
   ['signature', (r) => { r.signature = Buffer.alloc(64).toString('base64') }],
   ['signature', (r) => { r.signature = Buffer.from(r.signature, 'base64').fill(1, 0, 1).toString('base64') }],
 ]
+const match: Change = (f) => {
+  Object.assign(f, { verdict: 'match', differing: 0 })
+  f.against.root = f.rebuilt.root
+  f.collections.airports.against = { ...f.collections.airports.rebuilt }
+}
 const FACT_CHANGES: readonly (readonly [expected: string, change: Change])[] = [
-  ['holds', (f) => { Object.assign(f, { verdict: 'match', differing: 0 }) }],
+  ['holds', match],
+  ['facts', (f) => { match(f); f.against.root = f.against.manifest }],
+  ['facts', (f) => { match(f); f.rebuilt.root = f.against.root = null }],
+  ['facts', (f) => { match(f); f.against.root = f.rebuilt.root.replace('1', '2') }],
+  ['facts', (f) => { match(f); f.collections.airports.against.count = 302 }],
+  ['facts', (f) => { match(f); f.collections.airports.against = null }],
+  ['facts', (f) => { match(f); f.truncated = true }],
+  ['facts', (f) => { match(f); f.grade = null }],
+  ['facts', (f) => { f.against.root = f.rebuilt.root }],
+  ['facts', (f) => { f.collections.airports.against = f.collections.airports.rebuilt }],
+  ['facts', (f) => { Object.assign(f, { verdict: 'inconclusive', reason: 'LOGS_DIFFER', differing: 0, grade: null }) }],
+  ['facts', (f) => { Object.assign(f, { verdict: 'inconclusive', reason: 'LOGS_DIFFER', differing: null }) }],
   ['holds', (f) => { Object.assign(f, { verdict: 'inconclusive', reason: 'LOGS_DIFFER', differing: null, grade: null, collections: {} }) }],
   ['facts', (f) => { f.verdict = 'match' }],
   ['facts', (f) => { f.differing = 0 }],
@@ -193,6 +209,7 @@ describe('the second reader', () => {
         change(facts)
         return { expected, change: String(change), text: receiptOf(facts) }
       }),
+      ...SMALL_ORDER_KEYS.map((key) => ({ expected: 'key', change: key, text: signedByNobody(FACTS, key) })),
     ]
     const steps = theirs(cases.map(({ text }) => text))
     cases.forEach(({ expected, change, text }, i) => {

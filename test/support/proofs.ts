@@ -63,3 +63,20 @@ export function receiptOf(facts: object = FACTS): string {
   const signature = sign(null, Buffer.from(receipt), KEYS.privateKey).toString('base64')
   return signedReceiptText({ receipt, signature, publicKey: KEYS.publicKey })
 }
+
+/** With the neutral point for its key, which OpenSSL takes, one signature is right for every text: R is that point too, and S is 0. */
+export function signedByNobody(facts: object, publicKeyHex: string): string {
+  const receipt = JSON.stringify({ v: 1, ...facts })
+  const signature = Buffer.concat([Buffer.from(NEUTRAL_POINT, 'hex'), Buffer.alloc(32)]).toString('base64')
+  const der = Buffer.from(`302a300506032b6570032100${publicKeyHex}`, 'hex').toString('base64')
+  return signedReceiptText({ receipt, signature, publicKey: `-----BEGIN PUBLIC KEY-----\n${der}\n-----END PUBLIC KEY-----\n` })
+}
+
+export const NEUTRAL_POINT = `01${'00'.repeat(31)}`
+
+/** Keys of small order in every way to write them: the first 32 bytes, each with and without the sign. */
+export const SMALL_ORDER_KEYS = [
+  '00'.repeat(32), NEUTRAL_POINT, `ec${'ff'.repeat(30)}7f`, `ed${'ff'.repeat(30)}7f`, `ee${'ff'.repeat(30)}7f`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+].flatMap((key) => [key, `${key.slice(0, -2)}${(Number.parseInt(key.slice(-2), 16) | 0x80).toString(16)}`])

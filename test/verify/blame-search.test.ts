@@ -103,9 +103,10 @@ function bruteForce(projection: Projection, events: readonly Placed[], name: str
     const [before, after] = [group.slice(0, i), group.slice(i + 1)]
     attempt('lost', [...before, ...after], shown(event))
     attempt('repeated', [...before, event, event, ...after], shown(event))
-    const [next, ...rest] = after
+    const distance = after.findIndex((other) => keysOf(projection, other).some((key) => keysOf(projection, event).includes(key)))
+    const next = after[distance]
     if (next !== undefined && (projection.order === 'time' || next.partition === event.partition)) {
-      attempt('reordered', [...before, next, event, ...rest], shown(event))
+      attempt('reordered', [...before, ...after.slice(0, distance), next, event, ...after.slice(distance + 1)], shown(event))
     }
   })
   const own = group.filter((event) => keysOf(projection, event).includes(name))

@@ -3,6 +3,8 @@ import { memoryLog, type MemoryEntry, type MemoryEvent } from '../../adapters/me
 import { defineProjection } from '../../src/projection/define.js'
 import type { Value } from '../../src/value/canonical.js'
 import { blame, type Blame, type BlameOptions } from '../../src/verify/blame.js'
+import { columnDetail } from '../../src/verify/blame-column.js'
+import type { FieldDifference } from '../../src/verify/fields.js'
 import { failureOf, worldOf } from '../support/worlds.js'
 
 const airports = defineProjection({
@@ -123,8 +125,11 @@ describe('columns', () => {
     ['2024-03-01T10:00:00Z', '2024-03-01T12:00:00Z', 'shifted by 2 h'],
     ['2024-03-01T10:00:00Z', '2024-03-01 04:30:00', 'shifted by −5 h 30 min'],
     ['2024-03-01T10:00:00.123Z', '2024-03-01T10:00:00Z', 'milliseconds cut off'],
-    ['2024-03-01T10:00:00.123456Z', '2024-03-01T10:00:00.123Z', 'microseconds cut off'],
     ['2024-03-01T10:00:00.123Z', '2024-03-01 12:00:00', 'milliseconds cut off, shifted by 2 h'],
+    ['2024-03-01T10:00:00.623Z', '2024-03-01 10:00:01', 'rounded to seconds'],
+    ['2024-03-01T10:00:00.123456Z', '2024-03-01T10:00:00.123Z', 'microseconds cut off'],
+    ['2024-03-01T10:00:00.123756Z', '2024-03-01T12:00:00.124Z', 'rounded to milliseconds, shifted by 2 h'],
+    [1_709_287_200_623, 1_709_287_201_000, 'rounded to seconds'],
     ['2024-03-01T10:00:00Z', '2024-03-01T12:00:00+02:00', 'another form of the same time'],
     [1_709_287_200_123, 1_709_287_200_000, 'milliseconds cut off'],
     [1_709_287_200_123, 1_709_287_200, 'kept in seconds'],
@@ -142,6 +147,18 @@ describe('columns', () => {
     '%s → %s is nothing that a column does', async (ours, theirs) => {
       expect(await blamed([measured({ at: ours })], { at: ours }, { at: theirs })).toMatchObject({ hypothesis: 'foreign' })
     })
+
+  test('integers beyond 2^53 are compared exactly, also with what is no integer', () => {
+    const told = (rebuilt: Value, against: Value): string | null => columnDetail([{ path: '$', rebuilt, against }])
+    expect(told(2n ** 62n + 1n, 2 ** 62)).toBe('kept as a 32-bit float')
+    expect(told(2n ** 62n + 2n ** 12n + 1n, 2n ** 62n + 2n ** 12n)).toBe('kept as a 64-bit float')
+    expect([1.5, 2n ** 62n + 2n, '2'].map((against) => told(2n ** 62n + 1n, against))).toEqual([null, null, null])
+  })
+
+  test('of a value with more differences than are told, nothing is said about all of them', () => {
+    const fields = (count: number): FieldDifference[] => Array.from({ length: count }, (_, i) => ({ path: `$[${i}]`, rebuilt: i, against: String(i) }))
+    expect([columnDetail(fields(100)), columnDetail(fields(101))]).toEqual(['kept as text', null])
+  })
 
   test('each field that differs must be explained, and is told by its path', async () => {
     const ours = { price: 1.005, name: 'Frankfurt am Main', count: 3 }
@@ -200,6 +217,40 @@ describe('the search', () => {
       .toEqual([['c', 'lost', 2, 2], ['x', 'repeated', 1, 1], ['b', 'lost', 2, 2]])
   })
 
+  test('neighbours are events of one key: events of other keys that are folded with it may lie between them', async () => {
+    const projection = defineProjection({
+      name: 'pairs', version: 1, collections: { names: {} },
+      keys: { Linked: ({ data }) => data.map((key: string) => ({ collection: 'names', key })) },
+      on: { Named: (state, { key, data }) => state.names.put(key as string, data), Linked: () => {} },
+    })
+    const named = (key: string, data: string): MemoryEvent => ({ type: 'Named', key, data })
+    const events = [{ type: 'Linked', data: ['a', 'b'] }, named('a', 'first'), named('b', 'x'), named('b', 'y'), named('a', 'second'), named('a', 'third')]
+    const keys = [{ collection: 'names', key: 'a', rebuilt: 'third', against: 'second' }]
+    expect(await blamed(events, undefined, undefined, { projection, keys })).toMatchObject({
+      hypothesis: 'lost', offset: 5, alternatives: [{ hypothesis: 'reordered', candidates: 1, examples: [{ offset: 4 }] }],
+    })
+    const first = [{ type: 'Linked', data: ['a', 'b'] }, named('a', 'first'), named('b', 'x'), named('a', 'second')]
+    const swapped = [{ collection: 'names', key: 'a', rebuilt: 'second', against: 'first' }]
+    expect((await blamed(first, undefined, undefined, { projection, keys: swapped })).alternatives).toMatchObject([
+      { hypothesis: 'reordered', examples: [{ offset: 1 }], detail: 'applied after flights/0@3, which follows it' },
+    ])
+  })
+
+  test('each fold is given the events as they were read, though a handler changes what it is given', async () => {
+    const copying = { '~standard': { version: 1 as const, vendor: 'test', validate: (value: unknown) => ({ value: structuredClone(value) as any }) } }
+    const projection = defineProjection({
+      name: 'stacks', version: 1, collections: { stacks: {} },
+      on: {
+        Stacked: (state, { key, data }) => state.stacks.put(key as string, { ...state.stacks.get(key as string), items: data.items.reverse() }),
+        Counted: (state, { key }) => state.stacks.put(key as string, { ...state.stacks.get(key as string), n: (state.stacks.get(key as string)?.n ?? 0) + 1 }),
+      },
+      events: { Stacked: { schema: copying } },
+    })
+    const events = [{ type: 'Counted', key: 'FRA' }, { type: 'Stacked', key: 'FRA', data: { items: [1, 2, 3] } }]
+    const keys = [{ collection: 'stacks', key: 'FRA', rebuilt: { n: 1, items: [3, 2, 1] }, against: { items: [3, 2, 1] } }]
+    expect(await blamed(events, undefined, undefined, { projection, keys })).toMatchObject({ hypothesis: 'lost', offset: 0, exhaustive: true })
+  })
+
   test('a handler that throws in an order that never was speaks against that order', async () => {
     const doors = defineProjection({
       name: 'doors', version: 1, collections: { doors: {} },
@@ -237,6 +288,20 @@ describe('bounds and refusals', () => {
     expect(await blamed(many, ours, { ...ours, landed: 1 }, { maxEvents: 399 })).toMatchObject({ hypothesis: 'unknown', reason: 'bound' })
   })
 
+  test('handler calls that make great values count as several, so that the work is bounded', async () => {
+    let calls = 0
+    const lists = defineProjection({
+      name: 'lists', version: 1, collections: { lists: {} },
+      on: { Added: (state, { key, data }) => { calls++; state.lists.put(key as string, [...state.lists.get(key as string) ?? [], data]) } },
+    })
+    const events = Array.from({ length: 500 }, (_, i) => ({ type: 'Added', key: 'FRA', data: `item ${i}` }))
+    const rebuilt = events.map(({ data }) => data)
+    const keys = [{ collection: 'lists', key: 'FRA', rebuilt, against: ['none'] }]
+    const found = await blamed(events, undefined, undefined, { projection: lists, keys, maxFolds: 10_000 })
+    expect(found).toMatchObject({ hypothesis: 'unknown', reason: 'bound', exhaustive: false, folds: calls })
+    expect(calls).toBeLessThan(1_000)
+  })
+
   test('a key with too many events does not take those of the others', async () => {
     const keys = [{ collection: 'airports', key: 'FRA', rebuilt: ours, against: undefined },
       { collection: 'airports', key: 'MUC', rebuilt: { landed: 1, delayTotal: 1, longest: 1, last: 'X' }, against: undefined }]
@@ -253,6 +318,9 @@ describe('bounds and refusals', () => {
     expect(await blamed(events, FRA, undefined)).toMatchObject({ hypothesis: 'unknown', reason: 'compacted' })
     const accepted = [{ code: 'HISTORY_INCOMPLETE', partition: 'flights/0', to: 3 }]
     expect(await blamed(DAY, FRA, undefined, { accepted })).toMatchObject({ hypothesis: 'unknown', reason: 'history incomplete' })
+    const expired = memoryLog({ partitions: { 'flights/0': DAY } })
+    expired.expire('flights/0', 2)
+    expect(await blamed(DAY, FRA, undefined, { source: expired })).toMatchObject({ hypothesis: 'unknown', reason: 'history incomplete' })
   })
 
   test('where the events do not give our own value, nothing is said', async () => {

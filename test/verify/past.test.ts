@@ -1,10 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { memoryLog, memoryStore, type MemoryLog } from '../../adapters/memory/index.js'
-import { defineProjection, openState, parsePosition, type Manifest, type Position, type StateStore } from '../../src/index.js'
+import {
+  defineProjection, explain, openState, parsePosition, type Accepted, type EventSource, type Manifest, type Position, type StateStore,
+} from '../../src/index.js'
 import { assertNotCompacted } from '../../src/verify/compacted.js'
 import { stateAt, statesAt, type PastOptions } from '../../src/verify/past.js'
 import { accountLog, accounts } from '../support/accounts.js'
+import { put, table } from '../support/states.js'
 import { failureOf, runIn, worldOf } from '../support/worlds.js'
 
 const EVENTS = 120
@@ -126,9 +129,9 @@ describe('a log that was compacted', () => {
   })
 
   test('has no earlier states: by its manifest before anything is read, else by what is read', async () => {
-    const projection = defineProjection({ name: 'n', version: 1, collections: { n: {} }, on: { Put: (state: any, event: any) => state.n.put(event.key, event.offset) } })
-    const put = { type: 'Put', key: 'k' }
-    const source = memoryLog({ continuity: 'sparse', partitions: { p: [put, { hole: 'compactedOrLost' }, put, { hole: 'control' }, put] } })
+    const projection = defineProjection({ name: 'n', version: 1, collections: { n: {} }, on: { Put: (state: any, { key, type }: any) => state.n.put(key, type) } })
+    const event = { type: 'Put', key: 'k' }
+    const source = memoryLog({ continuity: 'sparse', partitions: { p: [event, { hole: 'compactedOrLost' }, event, { hole: 'control' }, event] } })
     const options = optionsOf({ source, projection })
     expect(await failureOf(stateAt({ ...options, at: parsePosition('p@2') }))).toMatchObject({ code: 'LOG_COMPACTED', exitCode: 2 })
     await stateAt({ ...options, at: parsePosition('p@0') })
@@ -141,3 +144,24 @@ describe('a log that was compacted', () => {
 function unscrubbed(manifest: Manifest): Manifest {
   return { ...manifest, scrubbedAt: null }
 }
+
+describe('what a key held at an earlier event', () => {
+  const explained = async (source: EventSource, accepted: readonly Accepted[] = []): Promise<unknown[]> => {
+    const values: unknown[] = []
+    for await (const { value } of explain({ source, projection: table, collection: 'rows', key: 'x', upTo: parsePosition('log@2'), accepted })) values.push(value)
+    return values
+  }
+  const events = [put('x', 1), put('x', 2), put('x', 3)]
+
+  test('is not told from a log that lost its beginning since', async () => {
+    const source = memoryLog({ partitions: { log: events } })
+    expect(await explained(source)).toEqual([1, 2, 3])
+    source.expire('log', 1)
+    expect(await failureOf(explained(source))).toMatchObject({ code: 'LOG_TRUNCATED', details: { partition: 'log', offset: 0, actual: 1 } })
+  })
+
+  test('begins where the state began, though the log has come to reach further back', async () => {
+    const accepted = [{ code: 'HISTORY_INCOMPLETE', partition: 'log', to: 0 }]
+    expect(await explained(memoryLog({ partitions: { log: events } }), accepted)).toEqual([2, 3])
+  })
+})

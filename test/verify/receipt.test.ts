@@ -2,7 +2,7 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { signReceipt, verifyEd25519 } from '../../src/host/keys.js'
 import { checkReceipt, type ReceiptFacts, receiptText, signedReceiptText } from '../../src/verify/receipt.js'
-import { FACTS, KEYS, OTHER_KEYS, receiptOf } from '../support/proofs.js'
+import { FACTS, KEYS, NEUTRAL_POINT, OTHER_KEYS, receiptOf, signedByNobody, SMALL_ORDER_KEYS } from '../support/proofs.js'
 
 const check = (text: string, trusted?: string): ReturnType<typeof checkReceipt> => checkReceipt(text, verifyEd25519, trusted)
 
@@ -10,6 +10,15 @@ function failing(text: string, trusted?: string): string | undefined {
   const { steps, failure } = check(text, trusted)
   expect(failure?.code).toBe(steps.at(-1)!.ok ? undefined : 'PROOF_INVALID')
   return failure === null ? undefined : steps.at(-1)!.step
+}
+
+const MATCH: ReceiptFacts = {
+  ...FACTS, verdict: 'match', differing: 0, against: { ...FACTS.against, root: FACTS.rebuilt.root },
+  collections: { airports: { ...FACTS.collections['airports']!, against: FACTS.collections['airports']!.rebuilt } },
+}
+const NOTHING: ReceiptFacts = {
+  ...FACTS, verdict: 'inconclusive', reason: 'POSITIONS_DIFFER', grade: null, differing: null, collections: {},
+  against: { ...FACTS.against, root: null, position: null, known: null },
 }
 
 describe('a receipt', () => {
@@ -55,8 +64,24 @@ describe('a receipt', () => {
     expect(failing(JSON.stringify({ ...JSON.parse(receiptOf()), publicKey }))).toBe('signature')
   })
 
+  test('with a key for which anybody can sign is refused, though OpenSSL takes it', () => {
+    const { receipt, signature } = JSON.parse(signedByNobody(FACTS, NEUTRAL_POINT))
+    expect(verifyEd25519(Buffer.from(receipt), Buffer.from(signature, 'base64'), Buffer.from(NEUTRAL_POINT, 'hex'))).toBe(true)
+    expect(SMALL_ORDER_KEYS).toHaveLength(14)
+    for (const key of SMALL_ORDER_KEYS) expect(failing(signedByNobody(FACTS, key))).toBe('key')
+  })
+
   test.each<readonly [string, Partial<Record<keyof ReceiptFacts, unknown>>]>([
-    ['match, with keys that differ', { verdict: 'match' }],
+    ['match, with keys that differ', { ...MATCH, differing: 1 }],
+    ['match, of other roots', { ...MATCH, against: FACTS.against }],
+    ['match, without roots', { ...MATCH, rebuilt: { ...FACTS.rebuilt, root: null }, against: { ...FACTS.against, root: null } }],
+    ['match, of a collection that is not the same', { ...MATCH, collections: FACTS.collections }],
+    ['match, that found more', { ...MATCH, truncated: true }],
+    ['match, without a grade', { ...MATCH, grade: null }],
+    ['mismatch, of one root', { against: MATCH.against }],
+    ['mismatch, of equal collections', { collections: {} }],
+    ['inconclusive, with a number of differences', { ...NOTHING, differing: 0 }],
+    ['inconclusive, with a grade', { ...NOTHING, grade: 'maintained' }],
     ['mismatch, with none', { differing: 0 }],
     ['inconclusive, without a reason', { verdict: 'inconclusive' }],
     ['mismatch, with a reason', { reason: 'POSITIONS_DIFFER' }],
@@ -69,12 +94,9 @@ describe('a receipt', () => {
     expect(() => signReceipt({ ...FACTS, ...over } as ReceiptFacts, KEYS.privateKey)).toThrow(expect.objectContaining({ code: 'UNEXPECTED' }))
   })
 
-  test('can say that nothing could be said', () => {
-    const nothing: ReceiptFacts = {
-      ...FACTS, verdict: 'inconclusive', reason: 'POSITIONS_DIFFER', grade: null, differing: null, collections: {},
-      against: { ...FACTS.against, root: null, position: null, known: null },
-    }
-    expect(check(receiptOf(nothing)).subject?.facts).toEqual(nothing)
+  test('can say that nothing could be said, or that nothing differs', () => {
+    expect(check(receiptOf(NOTHING)).subject?.facts).toEqual(NOTHING)
+    expect(check(receiptOf(MATCH)).subject?.facts).toEqual(MATCH)
   })
 
   test('is signed with Ed25519 only, and the key is never quoted', () => {

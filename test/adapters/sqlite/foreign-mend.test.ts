@@ -172,6 +172,56 @@ describe('SQL that mends a table of another program', () => {
     expect(database.prepare('SELECT * FROM t').raw().all()).toEqual([['a', 5, 0], ['a', 1, 1], ['c', 3, null]])
   })
 
+  test('touches no other row where a collation takes two keys, or two texts, for the same', async () => {
+    const rows = `INSERT INTO t VALUES ('A', 'x', 1), ('a', 'x', 1), ('B', 'y', 1), ('B ', 'y', 1)`
+    const made = `CREATE TABLE t (k TEXT COLLATE NOCASE, s TEXT COLLATE RTRIM, v INT); ${rows}`
+    const mappings: [table: ForeignTable, keyOf: (k: string, s: string) => string][] = [
+      [{ table: 't', key: 'k', columns: { s: 's', v: 'v' } }, (k) => k],
+      [{ table: 't', key: { sql: 'k COLLATE RTRIM' }, columns: { s: 's', v: 'v' } }, (k) => k],
+      [{ table: 't', key: { columns: ['s', 'k'] }, columns: { v: 'v' } }, (k, s) => JSON.stringify([s, k])],
+    ]
+    for (const [table, keyOf] of mappings) {
+      const { path, database } = otherDatabase(made)
+      const side = await openTable(path, table)
+      const held = await rowsOf(side)
+      const kept = { [keyOf('a', 'x')]: held[keyOf('a', 'x')]!, [keyOf('B', 'y')]: held[keyOf('B', 'y')]! }
+      const statements = await mendsTo(side, { ...kept, [keyOf('B ', 'y')]: { ...(held[keyOf('B ', 'y')] as object), v: 2 } })
+      await side.close()
+      database.exec(statements.join('\n'))
+      expect(database.prepare('SELECT * FROM t').raw().all()).toEqual([['a', 'x', 1], ['B', 'y', 1], ['B ', 'y', 2]])
+    }
+  })
+
+  test('inserts no row under another key than the one that is missing', async () => {
+    const whole = otherDatabase('CREATE TABLE t (k INTEGER PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)')
+    const table: ForeignTable = { table: 't', key: 'k', columns: { v: 'v' } }
+    const wanted = Object.fromEntries(['1', '007', '9223372036854775807', '-5', '1.0'].map((key) => [key, { v: 1 }]))
+    expect(await mendsTo(await openTable(whole.path, table), wanted)).toEqual([
+      'BEGIN;', '-- "007": the column k can not hold it: insert the row by hand',
+      'INSERT INTO "t" ("k", "v") VALUES (9223372036854775807, 1);', 'INSERT INTO "t" ("k", "v") VALUES (-5, 1);',
+      '-- "1.0": the column k can not hold it: insert the row by hand', 'COMMIT;',
+    ])
+    const pair = otherDatabase('CREATE TABLE t (a TEXT, b INT, v INT)')
+    const pairs = { ...table, key: { columns: ['a', 'b'] } }
+    expect(await mendsTo(await openTable(pair.path, pairs), { '["x",7]': { v: 1 }, '[7,7]': { v: 1 }, '["x","7"]': { v: 1 } })).toEqual([
+      'BEGIN;', 'INSERT INTO "t" ("a", "b", "v") VALUES (\'x\', 7, 1);', '-- "[7,7]": the column a can not hold it: insert the row by hand',
+      '-- "[\\"x\\",\\"7\\"]": the column b can not hold it: insert the row by hand', 'COMMIT;',
+    ])
+  })
+
+  test('does not write into columns that SQLite computes', async () => {
+    const { path, database } = otherDatabase(`CREATE TABLE t (k TEXT, v INT, twice INT AS (v * 2), l TEXT AS (lower(k)) STORED);
+      INSERT INTO t VALUES ('A', 1)`)
+    const side = await openTable(path, { table: 't', key: 'k', columns: { v: 'v', twice: 'twice' }, ignore: ['l'] })
+    const statements = await mendsTo(side, { A: { v: 3, twice: 6 }, B: { v: 4, twice: 8 } })
+    const byGenerated = await openTable(path, { table: 't', key: 'l', columns: { v: 'v' }, ignore: ['k', 'twice'] })
+    expect(await mendsTo(byGenerated, { a: { v: 1 }, b: { v: 1 } })).toContain('-- "b": the column l can not hold it: insert the row by hand')
+    await Promise.all([side.close(), byGenerated.close()])
+    database.exec(statements.join('\n'))
+    expect(statements).toContain('-- "A": twice can not be written back: it is computed from other columns')
+    expect(database.prepare('SELECT k, v, twice FROM t').raw().all()).toEqual([['A', 3, 6], ['B', 4, 8]])
+  })
+
   test('quotes names and texts that look like SQL', async () => {
     const { path, database } = otherDatabase(`CREATE TABLE "a""b" ("or""der" TEXT, "sel'ect" TEXT); INSERT INTO "a""b" VALUES ('k''1', 'x')`)
     const table: ForeignTable = { table: 'a"b', key: 'or"der', columns: { v: "sel'ect" } }

@@ -119,7 +119,7 @@ describe('files', () => {
     const later = new Database(path)
     later.pragma('user_version = 7')
     later.close()
-    const refusal = { code: 'STORE_FORMAT_NEWER', details: { expected: 1, actual: 7 } }
+    const refusal = { code: 'STORE_FORMAT_NEWER', details: { expected: 2, actual: 7 } }
     await expect(store.generations()).rejects.toMatchObject(refusal)
     await expect(store.open({ generation: 1, mode: 'read' })).rejects.toMatchObject(refusal)
     await expect(openWriter(store)).rejects.toMatchObject(refusal)
