@@ -171,8 +171,8 @@ export function digests(scale: Scale): Section {
       + 'call. The hello is over when both are open and have said where they stand and what their roots are; the walk, the names and the '
       + `values come after it. First: the first call of a process; later: the median of the next ${calls - 1}.`,
       '',
-      'Exchanged, after the hello: in process the keys that were asked for and the pages, as they are stored, and values; over HTTP (loopback, '
-      + 'the other side in another process) the bodies of requests and answers. The hello is JSON, once.',
+      'Exchanged, after the hello: in process the keys that were asked for and the pages, as they are stored, and values; over HTTP '
+      + '(loopback, the other side in another process) the bodies of requests and answers. The hello is JSON, once.',
     ],
     head: [
       '', 'call, ms: first', 'later', 'after the hello, ms: first', 'later', 'CPU, ms a call', 'requests', 'exchanged, kB', 'hello, kB',

@@ -36,6 +36,12 @@ export const ERRORS = {
     safe: UP_TO_CHECKPOINT,
     fix: 'Find out who rewrote the log. Rebuild from it with `rehydrate replay --restart`.',
   },
+  LOG_DIVERGED: {
+    exit: 7, acceptable: false,
+    summary: 'The log took another course: the last record that was applied is gone, and its leader epoch ended before it.',
+    safe: UP_TO_CHECKPOINT,
+    fix: 'The cluster lost acknowledged records (an unclean election). Rebuild from what is there with `rehydrate replay --restart`.',
+  },
   LOG_REORDERED: {
     exit: 7, acceptable: false,
     summary: 'Offsets did not rise within one delivery, and did not on a second read either.',
@@ -217,6 +223,12 @@ export const ERRORS = {
     summary: 'An option that is designed but not built yet. It is refused, never ignored.',
     safe: UNTOUCHED,
     fix: 'Leave the option out.',
+  },
+  EVENT_SHAPE_UNKNOWN: {
+    exit: 64, acceptable: false,
+    summary: 'It can not be told what type a record has: it carries no type header and is no {type, data} envelope.',
+    safe: UP_TO_CHECKPOINT,
+    fix: 'Say where type, key and data are: event: { type: …, key: …, data: … } of the log\'s options.',
   },
   ADAPTER_PEER_MISSING: {
     exit: 64, acceptable: false,

@@ -268,7 +268,7 @@ function checkMark(partition: Partition | undefined, mark: Mark, at: Offset): Ma
 }
 
 function refusal(
-  partition: string, offset: Offset, code: 'LOG_TRUNCATED' | 'LOG_RECREATED' | 'LOG_REWRITTEN', why: string,
+  partition: string, offset: Offset, code: Extract<MarkCheck, { is: 'different' }>['code'], why: string,
 ): RehydrateError {
   return new RehydrateError(code, { message: `Partition ${partition} can not be read at ${offset}: ${why}`, partition, offset, why })
 }

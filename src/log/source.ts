@@ -64,7 +64,7 @@ export interface Mark {
 /** Is the log that the mark was taken from still the one we see? `code` is one of the exit-7 codes. */
 export type MarkCheck =
   | { readonly is: 'same' }
-  | { readonly is: 'different'; readonly code: 'LOG_TRUNCATED' | 'LOG_RECREATED' | 'LOG_REWRITTEN'; readonly why: string }
+  | { readonly is: 'different'; readonly code: 'LOG_TRUNCATED' | 'LOG_RECREATED' | 'LOG_REWRITTEN' | 'LOG_DIVERGED'; readonly why: string }
   | { readonly is: 'unprovable'; readonly why: string }
 
 /** Both inclusive. An empty partition has last = first − 1. */

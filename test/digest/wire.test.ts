@@ -22,7 +22,10 @@ describe('a page on its way', () => {
   it('is refused where it is none', () => {
     const bucket = packPage([...built(new Map([['a', '1'], ['b', '2']])).pages.values()][0]!.subarray(41))
     expect(bucket[0]).toBe(2)
-    const faulty = [new Uint8Array(0), Uint8Array.of(17), bucket.slice(0, -1), bucket.slice(0, 5), Uint8Array.from([...bucket, 0]), bucket.with(0, 3), bucket.with(0, 200), Uint8Array.of(0x20, 0xff), Uint8Array.of(0x20, ...new Uint8Array(40 * 17).fill(1))]
+    const faulty = [
+      new Uint8Array(0), Uint8Array.of(17), bucket.slice(0, -1), bucket.slice(0, 5), Uint8Array.from([...bucket, 0]), bucket.with(0, 3),
+      bucket.with(0, 200), Uint8Array.of(0x20, 0xff), Uint8Array.of(0x20, ...new Uint8Array(40 * 17).fill(1)),
+    ]
     for (const packed of faulty) expect(() => unpackPage(packed)).toThrow(expect.objectContaining({ code: 'AGAINST_INVALID' }))
   })
 })

@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClusterView, FetchedPartition, FetchLimits, FetchRequest, KafkaPort, PartitionOffsets } from '../../../adapters/kafka/port.js'
+import { KafkaSource, type SourceSettings } from '../../../adapters/kafka/source.js'
+import { encodeBatch, encodeMarker, type TestRecord } from './encode-batch.js'
+
+interface PaperBatch {
+  readonly base: number
+  readonly last: number
+  readonly bytes: Buffer
+}
+
+/** One partition `t/0` on paper: what no broker can be brought to hold, or to say, at the moment a test needs it. */
+export class PaperCluster implements KafkaPort {
+  topicId = 'topic-1'
+  compacted: boolean | null = false
+  startOffset = 0
+  /** Of the log, exclusive; null: behind the last batch. */
+  end: number | null = null
+  epochEnd: { leaderEpoch: number; endOffset: number } | null = null
+  aborted: FetchedPartition['aborted'] = []
+  /** Batches in one answer. */
+  batchesPerFetch = 2
+  fetches = 0
+  /** So many answers are empty, as those of a broker that throttles are. */
+  throttled = 0
+  holdsBack: (fetch: number) => boolean = () => false
+  /** How long an answer takes. */
+  answerMs = 0
+  readonly batches: PaperBatch[] = []
+
+  /** A source over it. */
+  source(more: Partial<SourceSettings> = {}): KafkaSource {
+    const settings = { topics: ['t'], isolation: 'read_committed', partitions: null, event: {}, payload: 'json', stallMs: 30_000 } as const
+    return new KafkaSource(() => this, { ...settings, ...more })
+  }
+
+  /** One batch from `base` on with a record for each of `offsets`; `last`: its last offset, where records behind them are gone. */
+  put(offsets: readonly number[], options: { base?: number; last?: number; text?: string; producerId?: number; leaderEpoch?: number } = {}): void {
+    const { base = offsets[0] as number, last = offsets.at(-1) as number, text = 'v', producerId, leaderEpoch = 3 } = options
+    const records = offsets.map((offset): TestRecord => ({
+      delta: offset - base, timestampDelta: offset,
+      key: Buffer.from(`k${offset % 3}`), value: Buffer.from(JSON.stringify({ type: 'Set', data: { n: offset, text } })),
+    }))
+    const transaction = producerId === undefined ? {} : { producerId, transactional: true }
+    this.#add({ base, last, bytes: encodeBatch({ base, records, lastDelta: last - base, leaderEpoch, ...transaction }) })
+  }
+
+  putMarker(offset: number, producerId: number, type: 'commit' | 'abort'): void {
+    this.#add({ base: offset, last: offset, bytes: encodeMarker(offset, producerId, type) })
+  }
+
+  /** Takes all batches from the one that holds `offset` on away. */
+  cut(offset: number): void {
+    this.batches.splice(this.batches.findIndex(({ last }) => last >= offset))
+  }
+
+  async describe(): Promise<ClusterView> {
+    const partitions = [{ partition: 0, leaderEpoch: 3 }]
+    return { clusterId: 'paper', topics: new Map([['t', { topicId: this.topicId, partitions, compacted: this.compacted }]]) }
+  }
+
+  async offsets(): Promise<readonly PartitionOffsets[]> {
+    return [{ topic: 't', partition: 0, leaderEpoch: 3, startOffset: this.startOffset, ...this.#ends() }]
+  }
+
+  async offsetAt(): Promise<null> { return null }
+
+  async endOfEpoch(): Promise<{ leaderEpoch: number; endOffset: number } | null> { return this.epochEnd }
+
+  async fetch(requests: readonly FetchRequest[], _limits: FetchLimits, _signal: AbortSignal): Promise<readonly FetchedPartition[]> {
+    this.fetches++
+    const { offset } = requests[0] as FetchRequest
+    if (this.answerMs > 0) await sleep(this.answerMs)
+    const from = this.batches.findIndex(({ last }) => last >= offset)
+    const some = from < 0 || this.throttled-- > 0 || this.holdsBack(this.fetches) ? [] : this.batches.slice(from, from + this.batchesPerFetch)
+    const records = Buffer.concat(some.map(({ bytes }) => bytes))
+    return [{ topic: 't', partition: 0, records, startOffset: this.startOffset, aborted: this.aborted, ...this.#ends() }]
+  }
+
+  async close(): Promise<void> {}
+
+  #ends(): { highWatermark: number; lastStableOffset: number } {
+    const end = this.end ?? (this.batches.at(-1)?.last ?? -1) + 1
+    return { highWatermark: end, lastStableOffset: end }
+  }
+
+  #add(batch: PaperBatch): void {
+    this.batches.push(batch)
+    this.batches.sort((a, b) => a.base - b.base)
+  }
+}

@@ -1,0 +1,198 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { kafkajsPort, type KafkajsOptions } from '../../../adapters/kafka/port-kafkajs.js'
+import type { FetchedPartition, FetchLimits, KafkaPort } from '../../../adapters/kafka/port.js'
+import { failureOf } from '../../support/worlds.js'
+import { encodeBatch } from './encode-batch.js'
+import { ScriptedCluster, type Fault } from './scripted-broker.js'
+
+const LIMITS: FetchLimits = { bytesPerPartition: 1 << 20, bytes: 8 << 20, waitMs: 50, readCommitted: false }
+const never = new AbortController().signal
+
+describe('the port over kafkajs, against a cluster that misbehaves', () => {
+  let cluster: ScriptedCluster
+  let port: KafkaPort
+
+  beforeEach(async () => {
+    cluster = await new ScriptedCluster().listen()
+    for (let base = 0; base < 30; base += 10) add(0, base)
+    port = open()
+  })
+  afterEach(async () => {
+    await port.close()
+    cluster.close()
+  })
+
+  function add(partition: number, base: number): void {
+    const records = Array.from({ length: 10 }, (_, delta) => ({ delta, key: null, value: Buffer.from('v') }))
+    cluster.log[partition] ??= []
+    cluster.log[partition].push({ base, last: base + 9, bytes: encodeBatch({ base, records }) })
+  }
+
+  function open(options: Partial<KafkajsOptions> = {}): KafkaPort {
+    return kafkajsPort({ brokers: [cluster.address(0), cluster.address(1)], requestTimeoutMs: 300, giveUpAfterMs: 1_500, ...options })
+  }
+
+  async function fetch(offset = 0, partitions = [0]): Promise<readonly FetchedPartition[]> {
+    return await port.fetch(partitions.map((partition) => ({ topic: 't', partition, offset })), LIMITS, never)
+  }
+
+  test.each<[string, Fault[]]>([
+    ['NOT_LEADER five times', [6, 6, 6, 6, 6]],
+    ['a fenced epoch, an unknown one, and an unknown topic', [74, 75, 3]],
+    ['a cut connection', ['drop']],
+    ['a fetch that is never answered, as on a half-open connection', ['hang']],
+    ['an answer that is no message', ['garbage']],
+    ['one OFFSET_OUT_OF_RANGE for an offset that the leader has', [1]],
+  ])('%s: the same offset is asked for again, and comes', async (_, faults) => {
+    port = open({ giveUpAfterMs: 5_000 })
+    cluster.faults.push(...faults)
+    const [answer] = await fetch(10) as [FetchedPartition]
+    expect(answer).toMatchObject({ startOffset: 0, highWatermark: 30 })
+    const batches = cluster.log[0] as { bytes: Buffer }[]
+    expect(answer.records).toEqual(Buffer.concat(batches.slice(1).map(({ bytes }) => bytes)))
+    expect(cluster.fetches.map(({ offsets }) => offsets)).toEqual(Array.from({ length: faults.length + 1 }, () => [10]))
+  })
+
+  test('pauses double: five refusals take at least 50 + 100 + 200 + 400 + 800 ms', async () => {
+    port = open({ giveUpAfterMs: 10_000 })
+    cluster.faults.push(6, 6, 6, 6, 6)
+    await fetch()
+    const at = cluster.fetches.map(({ atMs }) => atMs)
+    const pauses = at.slice(1).map((time, index) => time - (at[index] as number))
+    for (const [index, pause] of pauses.entries()) expect(pause).toBeGreaterThanOrEqual(50 * 2 ** index - 5)
+  })
+
+  test('a leader that moved is found, also where the old broker is gone', async () => {
+    await fetch()
+    cluster.leaders = [1]
+    cluster.epoch = 1
+    cluster.stop(0)
+    cluster.cut()
+    expect((await fetch(10))[0]?.records).not.toHaveLength(0)
+    expect(cluster.fetches.at(-1)?.node).toBe(1)
+    expect(await port.offsets([{ topic: 't', partition: 0 }])).toMatchObject([{ leaderEpoch: 1, highWatermark: 30 }])
+  })
+
+  test('a partition in trouble does not hold up the others, and comes when it can', async () => {
+    cluster.leaders = [0, 0]
+    for (let base = 0; base < 30; base += 10) add(1, base)
+    cluster.partitionErrors.set(1, 6)
+    for (let turn = 0; turn < 3; turn++) expect((await fetch(0, [0, 1])).map(({ partition }) => partition)).toEqual([0])
+    cluster.partitionErrors.clear()
+    await new Promise((done) => { setTimeout(done, 250) })
+    expect((await fetch(0, [0, 1])).map(({ partition }) => partition).toSorted()).toEqual([0, 1])
+  })
+
+  test('what does not pass is SOURCE_UNREACHABLE in the end, with the last cause', async () => {
+    cluster.partitionErrors.set(0, 6)
+    const failure = await failureOf(fetch())
+    expect(failure).toMatchObject({ code: 'SOURCE_UNREACHABLE' })
+    expect(failure.message).toMatch(/Reading t\/0.*NOT_LEADER_OR_FOLLOWER/)
+    cluster.close()
+    port = open()
+    expect((await failureOf(port.describe(['t']))).message).toMatch(/ECONNREFUSED/)
+    expect((await failureOf(fetch())).code).toBe('SOURCE_UNREACHABLE')
+  })
+
+  test('a partition without a leader is SOURCE_UNREACHABLE too, for every request', async () => {
+    cluster.leaders = [-1]
+    const place = { topic: 't', partition: 0 }
+    for (const answer of [fetch(), port.offsets([place]), port.offsetAt(place, 0), port.endOfEpoch(place, 0)]) {
+      const failure = await failureOf(answer)
+      expect([failure.code, failure.message]).toEqual(['SOURCE_UNREACHABLE', expect.stringMatching(/LEADER_NOT_AVAILABLE/)])
+    }
+  })
+
+  test('what a broker says of damage and of permissions ends it at once, by name', async () => {
+    cluster.partitionErrors.set(0, 2)
+    expect(await failureOf(fetch())).toMatchObject({ code: 'LOG_CORRUPT', details: { partition: 't/0' } })
+    cluster.partitionErrors.set(0, 29)
+    expect(await failureOf(fetch())).toMatchObject({ code: 'CONFIG_INVALID', details: { actual: 'TOPIC_AUTHORIZATION_FAILED' } })
+    expect(cluster.fetches).toHaveLength(2)
+  })
+
+  test('an offset that the leader does not have is answered by its bounds', async () => {
+    cluster.start = 20
+    cluster.faults.push(1)
+    expect(await fetch(10)).toMatchObject([{ startOffset: 20, highWatermark: 30, records: Buffer.alloc(0) }])
+  })
+
+  test('another incarnation of the topic is LOG_RECREATED, also where a broker answers by name', async () => {
+    await port.describe(['t'])
+    cluster.topicId = 'AAAAAAAAAAAAAAAAAAAAAg'
+    cluster.faults.push(100)
+    expect(await failureOf(fetch())).toMatchObject({ code: 'LOG_RECREATED' })
+  })
+
+  test('a broker that does not know topic ids is asked by name', async () => {
+    cluster.fetchVersion = 11
+    expect((await fetch())[0]?.records).not.toHaveLength(0)
+    expect(cluster.fetches[0]?.version).toBe(11)
+  })
+
+  test('a policy that may not be read is null', async () => {
+    expect((await port.describe(['t'])).topics.get('t')).toMatchObject({ compacted: true, topicId: cluster.topicId })
+    cluster.configError = 29
+    expect((await port.describe(['t'])).topics.get('t')).toMatchObject({ compacted: null })
+  })
+
+  test('a throttle time is honoured', async () => {
+    cluster.throttleMs = 400
+    await fetch(0)
+    await fetch(10)
+    const [first, second] = cluster.fetches.map(({ atMs }) => atMs) as [number, number]
+    expect(second - first).toBeGreaterThanOrEqual(390)
+  })
+
+  test('right credentials are let in, on each connection; wrong ones are CONFIG_INVALID at once', async () => {
+    cluster.sasl = { username: 'alice', password: 'secret' }
+    port = open({ sasl: { mechanism: 'plain', username: 'alice', password: 'secret' } })
+    expect((await fetch())[0]?.records).not.toHaveLength(0)
+    const other = open({ sasl: { mechanism: 'plain', username: 'alice', password: 'wrong' } })
+    const started = Date.now()
+    expect(await failureOf(other.describe(['t']))).toMatchObject({ code: 'CONFIG_INVALID', details: { fix: expect.stringMatching(/sasl/) } })
+    expect(Date.now() - started).toBeLessThan(1_000)
+    await other.close()
+  })
+
+  test('trouble that has passed is forgotten: the next one has all the time again', async () => {
+    port = open({ giveUpAfterMs: 250 })
+    for (let round = 0; round < 3; round++) {
+      cluster.faults.push(6)
+      expect((await fetch())[0]?.records).not.toHaveLength(0)
+      await new Promise((done) => { setTimeout(done, 200) })
+    }
+  })
+
+  test('many requests at once open two connections to a broker, no more', async () => {
+    await port.describe(['t'])
+    await Promise.all(Array.from({ length: 20 }, (_, index) => index % 2 === 0 ? fetch(10) : port.offsets([{ topic: 't', partition: 0 }])))
+    expect(cluster.connections).toBe(2)
+  })
+
+  test('requests that wait for others on the connection do not time out', async () => {
+    await port.describe(['t'])
+    cluster.answerAfterMs = 50
+    const answers = await Promise.all(Array.from({ length: 16 }, () => fetch(10)))
+    expect(answers.every(([answer]) => answer?.records.length !== 0)).toBe(true)
+    expect(cluster.fetches).toHaveLength(16)
+  })
+
+  test('nothing runs while nothing is asked, and a closed port holds no process', async () => {
+    await fetch()
+    const before = process.cpuUsage()
+    await new Promise((done) => { setTimeout(done, 500) })
+    const { user, system } = process.cpuUsage(before)
+    expect((user + system) / 1_000).toBeLessThan(100)
+    await port.close()
+    expect(await fetch()).toEqual([])
+    expect((await failureOf(port.describe(['t']))).message).toMatch(/was closed/)
+  })
+})
+
+describe('options of the port', () => {
+  test('that are wrong are CONFIG_INVALID at once', () => {
+    for (const brokers of [[], ['localhost'], ['']]) expect(() => kafkajsPort({ brokers })).toThrow(/host:port/)
+    expect(() => kafkajsPort({ brokers: ['a:1'], broker: 1 } as never)).toThrow(/broker/)
+  })
+})

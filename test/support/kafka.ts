@@ -1,0 +1,220 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Kafka, logLevel, Partitioners, type Admin, type Message, type Producer, type ProducerConfig } from 'kafkajs'
+import { KAFKA_VERSION, kafkaJars, whyNoKafka } from './kafka-install.js'
+
+const START_DEADLINE_MS = 90_000
+const FIXTURES = join(import.meta.dirname, 'kafka')
+
+/** True where a broker can be had; `own`: one to be killed. Where not, what is skipped is said loudly; with CI=true it is a failure. */
+export function canHaveKafka(suite: string, { own } = { own: false }): boolean {
+  const why = process.env['KAFKA_BROKERS'] !== undefined && !own ? null : whyNoKafka()
+  if (why === null) return true
+  const message = `SKIPPED, because ${why}: ${suite}. Install Java 17 and Maven, or set KAFKA_BROKERS to a broker of yours.`
+  if (process.env['CI'] === 'true') throw new Error(message)
+  console.error(`\n*** ${message} ***\n`)
+  return false
+}
+
+/** The broker of this test run: started by whoever asks first, shared by all test files, gone soon after the run. */
+export async function kafkaBroker(): Promise<TestBroker> {
+  const given = process.env['KAFKA_BROKERS']
+  if (given !== undefined) return await TestBroker.connect(given.split(','), null)
+  // Test files run in children of one process.
+  const folder = join(tmpdir(), `rehydrate-kafka-${KAFKA_VERSION}-${process.ppid}`)
+  if (await makeFolder(folder)) await startKeeper(folder, process.ppid)
+  return await TestBroker.connect((await readiness(folder)).brokers, null)
+}
+
+/** A broker of one's own, to be killed. */
+export async function ownKafkaBroker(): Promise<TestBroker> {
+  const folder = await mkdtemp(join(tmpdir(), 'rehydrate-kafka-own-'))
+  await startKeeper(folder, process.pid)
+  return await TestBroker.connect((await readiness(folder)).brokers, folder)
+}
+
+interface Readiness {
+  readonly brokers: readonly string[]
+  readonly pid: number
+  readonly keeper: number
+}
+
+/** True for the one who made it. One that a killed run left behind is replaced. */
+async function makeFolder(folder: string): Promise<boolean> {
+  const ready = await readiness(folder, 0).catch(() => null)
+  if (ready !== null && !isAlive(ready.keeper)) await rm(folder, { recursive: true, force: true })
+  return await mkdir(folder).then(() => true, (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') return false
+    throw error
+  })
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+async function startKeeper(folder: string, owner: number): Promise<void> {
+  try {
+    const jars = await kafkaJars()
+    await writeFile(join(folder, 'keeper.json'), JSON.stringify({ jars, version: KAFKA_VERSION, owner }))
+    spawn(process.execPath, [join(FIXTURES, 'keeper.mjs'), folder], { detached: true, stdio: 'ignore' }).unref()
+  } catch (error) {
+    await writeFile(join(folder, 'failed.json'), JSON.stringify({ log: String(error) }))
+    throw error
+  }
+}
+
+async function readiness(folder: string, deadlineMs = START_DEADLINE_MS): Promise<Readiness> {
+  for (const end = Date.now() + deadlineMs; ; await sleep(50)) {
+    const ready = await readFile(join(folder, 'ready.json'), 'utf8').catch(() => null)
+    if (ready !== null) return JSON.parse(ready) as Readiness
+    const failed = await readFile(join(folder, 'failed.json'), 'utf8').catch(() => null)
+    if (failed !== null) throw new Error(`Kafka did not start: ${(JSON.parse(failed) as { log: string }).log}`)
+    if (Date.now() >= end) throw new Error(`Kafka was not ready after ${deadlineMs} ms (${folder}/broker.log).`)
+  }
+}
+
+export interface TopicOptions {
+  readonly partitions?: number
+  readonly config?: Readonly<Record<string, string>>
+  /** Default: a name that no other test has. */
+  readonly name?: string
+}
+
+/** A real broker with what tests do to it. Errors of kafkajs come through. */
+export class TestBroker {
+  readonly brokers: readonly string[]
+  readonly admin: Admin
+  readonly #kafka: Kafka
+  readonly #folder: string | null
+  readonly #id = randomUUID()
+  readonly #topics: string[] = []
+  readonly #producers = new Map<string, Promise<Producer>>()
+
+  private constructor(brokers: readonly string[], kafka: Kafka, folder: string | null) {
+    this.brokers = brokers
+    this.#kafka = kafka
+    this.#folder = folder
+    this.admin = kafka.admin()
+  }
+
+  static async connect(brokers: readonly string[], folder: string | null): Promise<TestBroker> {
+    const kafka = new Kafka({ brokers: [...brokers], clientId: 'rehydrate-tests', logLevel: logLevel.NOTHING })
+    const broker = new TestBroker(brokers, kafka, folder)
+    await broker.admin.connect()
+    for (const end = Date.now() + START_DEADLINE_MS; (await broker.admin.describeCluster()).brokers.length === 0; await sleep(50)) {
+      if (Date.now() > end) throw new Error('The broker has not registered with its controller.')
+    }
+    return broker
+  }
+
+  async makeTopic({ partitions = 1, config = {}, name = `t-${randomUUID()}` }: TopicOptions = {}): Promise<string> {
+    const configEntries = Object.entries(config).map(([entry, value]) => ({ name: entry, value }))
+    await this.admin.createTopics({
+      waitForLeaders: false, topics: [{ topic: name, numPartitions: partitions, replicationFactor: 1, configEntries }],
+    })
+    await this.#untilLed(name, partitions)
+    this.#topics.push(name)
+    return name
+  }
+
+  /** Deletes a topic and makes another one of the name. */
+  async remakeTopic(name: string, options: TopicOptions = {}): Promise<void> {
+    // A client that wrote to a topic asks for it for ever, and fails when it is gone.
+    await this.#forget(name)
+    await this.admin.deleteTopics({ topics: [name] })
+    while ((await this.admin.listTopics()).includes(name)) await sleep(20)
+    await this.makeTopic({ ...options, name })
+  }
+
+  /** Gives a topic more partitions. */
+  async growTopic(name: string, partitions: number): Promise<void> {
+    await this.#forget(name)
+    await this.admin.createPartitions({ topicPartitions: [{ topic: name, count: partitions }] })
+    await this.#untilLed(name, partitions)
+  }
+
+  /** A broker knows of a topic some moments later than its controller. */
+  async #untilLed(name: string, partitions: number): Promise<void> {
+    for (const end = Date.now() + START_DEADLINE_MS; Date.now() < end; await sleep(20)) {
+      const metadata = await this.admin.fetchTopicMetadata({ topics: [name] }).catch(() => null)
+      const led = metadata?.topics[0]?.partitions.filter(({ leader }) => leader >= 0) ?? []
+      if (led.length === partitions) return
+    }
+    throw new Error(`${name} has no leaders.`)
+  }
+
+  async produce(topic: string, messages: readonly Message[], { partition = 0, compression = 0 } = {}): Promise<void> {
+    const producer = await this.#connected(topic, {})
+    const written = await producer.send({ topic, compression, messages: messages.map((message) => ({ partition, ...message })) })
+    // A client that does not know a partition yet drops what it is to write there, without a word.
+    if (messages.length > 0 && written.length === 0) throw new Error(`Nothing was written to ${topic}/${partition}.`)
+  }
+
+  /** One for each transactional id, which is ours alone: another test's producer of the same one would be fenced. */
+  producer(config: ProducerConfig & { readonly transactionalId: string }): Promise<Producer> {
+    return this.#connected(`transactional ${config.transactionalId}`, { ...config, transactionalId: `${this.#id}-${config.transactionalId}` })
+  }
+
+  #connected(name: string, config: ProducerConfig): Promise<Producer> {
+    const known = this.#producers.get(name)
+    if (known !== undefined) return known
+    const made = this.#kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, ...config })
+    const connected = made.connect().then(() => made)
+    this.#producers.set(name, connected)
+    return connected
+  }
+
+  async #forget(name: string): Promise<void> {
+    const known = this.#producers.get(name)
+    this.#producers.delete(name)
+    await (await known)?.disconnect()
+  }
+
+  /** One transaction with messages to partition 0. */
+  async transact(transactionalId: string, topic: string, messages: readonly Message[], end: 'commit' | 'abort'): Promise<void> {
+    const transaction = await (await this.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1 })).transaction()
+    await transaction.send({ topic, messages: messages.map((message) => ({ partition: 0, ...message })) })
+    await transaction[end]()
+  }
+
+  /** What was before `offset` is gone. */
+  async deleteRecords(topic: string, offset: number, partition = 0): Promise<void> {
+    const admin = this.#kafka.admin()
+    await admin.connect()
+    await admin.fetchTopicOffsets(topic)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(offset) }] })
+    await admin.disconnect()
+  }
+
+  /** Written by the Java client: `count` records of each codec, in this order. */
+  async produceWithJava(topic: string, count: number, codecs: readonly string[]): Promise<void> {
+    const args = ['-Xmx128m', '-cp', join(await kafkaJars(), '*'), join(FIXTURES, 'Produce.java')]
+    const java = spawn('java', [...args, this.brokers.join(), topic, String(count), ...codecs], { stdio: ['ignore', 'ignore', 'inherit'] })
+    const code = await new Promise((done) => java.once('exit', done))
+    if (code !== 0) throw new Error(`The Java producer ended with ${code}.`)
+  }
+
+  /** SIGKILL. Its keeper starts it again. */
+  async kill(): Promise<void> {
+    if (this.#folder === null) throw new Error('Only a broker of your own is yours to kill.')
+    const { pid } = await readiness(this.#folder)
+    process.kill(pid, 'SIGKILL')
+  }
+
+  /** Deletes what was made and closes the connections; ends a broker of one's own. */
+  async dispose(): Promise<void> {
+    for (const producer of this.#producers.values()) await (await producer).disconnect()
+    if (this.#topics.length > 0) await this.admin.deleteTopics({ topics: [...new Set(this.#topics)] })
+    await this.admin.disconnect()
+    if (this.#folder !== null) process.kill((await readiness(this.#folder)).keeper, 'SIGTERM')
+  }
+}
