@@ -19,7 +19,9 @@ export const verifyCommand: Handler = (context) => withJob(context, async (job) 
     goesWithout(context, '--rebuild compares a state with its own log', ['against', 'scrub', ...OF_TWO_SIDES])
     return await auditJob(context, job)
   }
-  if (!hasAgainst(context, job) && flags.has('scrub')) {
+  // The only side of a configuration need not be there for it.
+  const meansOther = flags.has('against') || (hasAgainst(context, job) && OF_TWO_SIDES.some((name) => flags.has(name)))
+  if (flags.has('scrub') && !meansOther) {
     goesWithout(context, '--scrub without --against looks at our own state only', OF_TWO_SIDES)
     return await scrubJob(context, job)
   }

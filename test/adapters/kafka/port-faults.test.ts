@@ -97,8 +97,8 @@ describe('the port over kafkajs, against a cluster that misbehaves', () => {
   test('a partition without a leader is SOURCE_UNREACHABLE too, for every request', async () => {
     cluster.leaders = [-1]
     const place = { topic: 't', partition: 0 }
-    for (const answer of [fetch(), port.offsets([place]), port.offsetAt(place, 0), port.endOfEpoch(place, 0)]) {
-      const failure = await failureOf(answer)
+    const answers = [fetch(), port.offsets([place]), port.offsetAt(place, 0), port.endOfEpoch(place, 0)]
+    for (const failure of await Promise.all(answers.map(failureOf))) {
       expect([failure.code, failure.message]).toEqual(['SOURCE_UNREACHABLE', expect.stringMatching(/LEADER_NOT_AVAILABLE/)])
     }
   })
