@@ -76,7 +76,7 @@ function blameDocument({ collection: _collection, key: _key, ...rest }: Blame): 
 
 function diffLines(context: Context, job: string, { verdict, differences }: Diff, files: readonly string[]): string[] {
   const full = context.flags.has('full')
-  const summary = verdictLines(job, verdict, context.flags.text('against')).filter((line) => !/^ {2}next /.test(line))
+  const summary = verdictLines(job, verdict, context.flags.text('against')).filter((line) => !/^ {2}(next|took) /.test(line))
   const shown = full ? differences : differences.slice(0, SHOWN_KEYS)
   const counts = (['value', 'only-rebuilt', 'only-against'] as const)
     .map((kind) => `${grouped(differences.filter((difference) => difference.kind === kind).length)} ${kind}`)
