@@ -44,7 +44,7 @@ describe('the port over kafkajs, against a cluster that misbehaves', () => {
     ['an answer that is no message', ['garbage']],
     ['one OFFSET_OUT_OF_RANGE for an offset that the leader has', [1]],
   ])('%s: the same offset is asked for again, and comes', async (_, faults) => {
-    port = open({ giveUpAfterMs: 5_000 })
+    port = open({ requestTimeoutMs: 1_000, giveUpAfterMs: 8_000 })
     cluster.faults.push(...faults)
     const [answer] = await fetch(10) as [FetchedPartition]
     expect(answer).toMatchObject({ startOffset: 0, highWatermark: 30 })
@@ -171,8 +171,10 @@ describe('the port over kafkajs, against a cluster that misbehaves', () => {
   })
 
   test('requests that wait for others on the connection do not time out', async () => {
+    // One behind the other they take longer than a request may; each by itself is far from that, also on a busy machine.
+    port = open({ requestTimeoutMs: 2_000, giveUpAfterMs: 10_000 })
     await port.describe(['t'])
-    cluster.answerAfterMs = 50
+    cluster.answerAfterMs = 150
     const answers = await Promise.all(Array.from({ length: 16 }, () => fetch(10)))
     expect(answers.every(([answer]) => answer?.records.length !== 0)).toBe(true)
     expect(cluster.fetches).toHaveLength(16)
