@@ -1,22 +1,21 @@
-import { hashEntries, hashKeys } from '../digest/batch.js'
-import type { TrieChange } from '../digest/changes.js'
-import { collectionRoot, formatHash, HASH_BYTES, parseHash, stateRoot } from '../digest/hash.js'
+import { hashEntries } from '../digest/batch.js'
+import { collectionRoot, formatHash } from '../digest/hash.js'
 import { KeySet, type KeySum } from '../digest/key-set.js'
-import { updateTrie } from '../digest/trie.js'
 import { positionToJson } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
 import type { Fingerprint } from '../projection/fingerprint.js'
 import type { Slot } from '../projection/view.js'
-import { makeManifestHash } from '../store/checkpoint-codec.js'
-import type { Checkpoint, CollectionRoot, Manifest, Writer } from '../store/checkpoint.js'
+import { makeManifestHash, rootOfCollections } from '../store/checkpoint-codec.js'
+import type { Checkpoint, Manifest, Writer } from '../store/checkpoint.js'
 import type { EntryKey, PutEntry, StoreSession } from '../store/contract.js'
 import type { Value } from '../value/canonical.js'
 import type { Clock } from './api.js'
 import type { Cut } from './cut.js'
-import { assertListed, DIGEST, pagesOf } from './listed.js'
+import { assertListed } from './listed.js'
 import { IDS, type IdWindow } from './ids.js'
 import { OWNERS, ownerKey } from './owners.js'
 import { MARKS, MERGE, SCAN_PAGE } from './state.js'
+import { updateDigest, type Roots } from './upkeep.js'
 import type { WorkingSet } from './working-set.js'
 
 /** Collections of the engine that decide how the next event applies: what `control` in the manifest covers. */
@@ -24,8 +23,6 @@ export const CONTROL: ReadonlySet<string> = new Set([OWNERS, IDS, MERGE])
 
 /** So many of the keys written since the last seal are re-read by the next one. */
 const WRITTEN_KEPT = 100_000
-
-type Roots = Readonly<Record<string, CollectionRoot>>
 
 export interface CommitOptions {
   readonly sealed: boolean
@@ -81,7 +78,8 @@ export class Committer {
     }
     const entries = [...sizing(puts, dirty.collections)]
     this.#remember(dirty)
-    const pages = await this.#updateDigest(entries, deletes, readHashes(dirty))
+    const pages = await updateDigest(this.#session, this.#roots, { puts: entries, deletes }, readHashes(dirty))
+    this.#roots = pages.roots
     return await this.#write(cut, [...entries, ...pages.puts], [...deletes, ...pages.deletes], options)
   }
 
@@ -168,28 +166,7 @@ export class Committer {
   }
 
   #rootOver(belongs: (collection: string) => boolean): string | null {
-    if (this.#roots === null) return null
-    const roots = Object.entries(this.#roots)
-      .filter(([collection]) => belongs(collection))
-      .map(([collection, { count, root }]): [string, { count: number; root: Uint8Array }] => [collection, { count, root: parseHash(root) }])
-    return formatHash(stateRoot(new Map(roots)))
-  }
-
-  /** Brings the tries of all changed collections up to date; gives the pages to write. */
-  async #updateDigest(
-    puts: readonly PutEntry[], deletes: readonly EntryKey[], read: ReadonlyMap<string, string | null>,
-  ): Promise<{ puts: PutEntry[]; deletes: EntryKey[] }> {
-    const pages: { collection: string; key: string; value: Value }[] = []
-    const gone: EntryKey[] = []
-    const roots: Record<string, CollectionRoot> = { ...this.#roots }
-    for (const [collection, changes] of changesByCollection(puts, deletes, read)) {
-      const update = await updateTrie(collection, changes, pagesOf(this.#session))
-      for (const { key, page } of update.puts) pages.push({ collection: DIGEST, key, value: page })
-      for (const key of update.deletes) gone.push({ collection: DIGEST, key })
-      roots[collection] = { count: update.count, root: formatHash(collectionRoot(update.count, update.trieHash)) }
-    }
-    this.#roots = Object.fromEntries(Object.entries(roots).filter(([, { count }]) => count > 0))
-    return { puts: [...hashEntries(pages)], deletes: gone }
+    return this.#roots === null ? null : rootOfCollections(Object.entries(this.#roots).filter(([collection]) => belongs(collection)))
   }
 }
 
@@ -234,28 +211,6 @@ function* deletedKeys(collections: DirtySlots['collections']): Generator<EntryKe
   for (const { collection, slots } of collections) {
     for (const slot of slots) if (slot.value === undefined) yield { collection: collection.name, key: slot.key }
   }
-}
-
-/** Changes of the digest; `$marks` is not part of any root. `read`: what the store gave for the keys that were read, by owner key. */
-function changesByCollection(
-  puts: readonly PutEntry[], deletes: readonly EntryKey[], read: ReadonlyMap<string, string | null>,
-): Map<string, TrieChange[]> {
-  const collections = new Map<string, { key: string; hash: Uint8Array | null }[]>()
-  const add = (collection: string, key: string, hash: Uint8Array | null): void => {
-    if (collection === MARKS) return
-    const list = collections.get(collection)
-    if (list === undefined) collections.set(collection, [{ key, hash }])
-    else list.push({ key, hash })
-  }
-  for (const { collection, key, hash } of puts) add(collection, key, hash)
-  for (const { collection, key } of deletes) add(collection, key, null)
-  return new Map([...collections].map(([collection, list]) => {
-    const keyHashes = hashKeys(list.map(({ key }) => key))
-    return [collection, list.map(({ key, hash: valueHash }, i): TrieChange => {
-      const keyHash = keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES)
-      return { key, keyHash, valueHash, was: read.get(ownerKey(collection, key)) }
-    })]
-  }))
 }
 
 /** What the store gave for dirty keys that were read from it. The owner of a key is written once only: then it was absent. */

@@ -1,16 +1,14 @@
-import { hashEntries, hashKeys } from '../digest/batch.js'
-import { collectionRoot, formatHash, HASH_BYTES, parseHash, stateRoot } from '../digest/hash.js'
-import { updateTrie } from '../digest/trie.js'
+import { hashEntries } from '../digest/batch.js'
 import { RehydrateError } from '../errors.js'
 import type { Projection } from '../projection/define.js'
 import { tablesOf } from '../projection/tables.js'
-import { makeManifestHash } from '../store/checkpoint-codec.js'
-import type { Accepted, Checkpoint, CollectionRoot, Manifest } from '../store/checkpoint.js'
-import type { EntryKey, PutEntry, StateStore, StoreSession } from '../store/contract.js'
+import { makeManifestHash, rootOfCollections } from '../store/checkpoint-codec.js'
+import type { Accepted, Checkpoint, Manifest } from '../store/checkpoint.js'
+import type { EntryKey, StateStore } from '../store/contract.js'
 import type { Value } from '../value/canonical.js'
 import { mergeAccepted } from './accept.js'
 import type { World } from './api.js'
-import { DIGEST, pagesOf } from './listed.js'
+import { updateDigest, type Roots } from './upkeep.js'
 
 /** What one key is to hold; undefined: nothing. */
 export interface Rewritten {
@@ -49,7 +47,8 @@ export async function rewriteKeys({ store, generation, projection, keys, manifes
     }
     const puts = [...hashEntries(keys.flatMap(({ collection, key, value }) => (value === undefined ? [] : [{ collection, key, value }])))]
     const deletes: EntryKey[] = keys.filter(({ value }) => value === undefined).map(({ collection, key }) => ({ collection, key }))
-    const digest = await updatedDigest(session, checkpoint.collections, puts, deletes)
+    // Whatever the digest listed for these keys before: that may be what is wrong.
+    const digest = await updateDigest(session, checkpoint.collections, { puts, deletes })
     const manifest = repaired(checkpoint.manifest, keys, digest.roots)
     const next: Checkpoint = {
       ...checkpoint, manifest, manifestHash: makeManifestHash(manifest), writer, collections: digest.roots,
@@ -63,32 +62,6 @@ export async function rewriteKeys({ store, generation, projection, keys, manifes
   }
 }
 
-type Roots = Readonly<Record<string, CollectionRoot>>
-
-/** The digest with these entries, whatever it listed for them before. */
-async function updatedDigest(
-  session: StoreSession, before: Roots, puts: readonly PutEntry[], deletes: readonly EntryKey[],
-): Promise<{ roots: Roots; puts: PutEntry[]; deletes: EntryKey[] }> {
-  const roots = { ...before }
-  const pages: { collection: string; key: string; value: Value }[] = []
-  const gone: EntryKey[] = []
-  for (const collection of new Set([...puts, ...deletes].map((entry) => entry.collection))) {
-    const changed = [
-      ...puts.filter((put) => put.collection === collection).map(({ key, hash }) => ({ key, hash })),
-      ...deletes.filter((entry) => entry.collection === collection).map(({ key }) => ({ key, hash: null })),
-    ]
-    const keyHashes = hashKeys(changed.map(({ key }) => key))
-    const changes = changed.map(({ key, hash }, i) =>
-      ({ key, keyHash: keyHashes.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), valueHash: hash }))
-    const update = await updateTrie(collection, changes, pagesOf(session))
-    for (const { key, page } of update.puts) pages.push({ collection: DIGEST, key, value: page })
-    for (const key of update.deletes) gone.push({ collection: DIGEST, key })
-    roots[collection] = { count: update.count, root: formatHash(collectionRoot(update.count, update.trieHash)) }
-  }
-  const present = Object.fromEntries(Object.entries(roots).filter(([, { count }]) => count > 0))
-  return { roots: present, puts: [...hashEntries(pages)], deletes: gone }
-}
-
 /** So many keys of a repair are named in the seal. */
 const NAMED = 10
 /** So many repairs are listed one by one; more are one. */
@@ -97,11 +70,9 @@ const LISTED = 100
 function repaired(manifest: Manifest, keys: readonly Rewritten[], roots: Roots): Manifest {
   const names = keys.map(({ collection, key }) => `${collection}/${key}`).sort()
   const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : ''
-  const own = Object.entries(roots).filter(([name]) => !name.startsWith('$'))
-    .map(([name, { count, root }]) => [name, { count, root: parseHash(root) }] as const)
   return {
     ...manifest,
-    root: formatHash(stateRoot(new Map(own))),
+    root: rootOfCollections(Object.entries(roots).filter(([name]) => !name.startsWith('$'))),
     // What was written just now has not been re-read.
     scrubbedAt: null,
     accepted: mergeAccepted(shortened(manifest.accepted), [{ code: 'REPAIRED', detail: `${names.slice(0, NAMED).join(', ')}${more}` }]),

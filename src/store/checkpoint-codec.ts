@@ -1,12 +1,17 @@
-import { formatHash, HASH_BYTES, hashValue, manifestHash } from '../digest/hash.js'
+import { formatHash, HASH_BYTES, hashValue, manifestHash, parseHash, stateRoot } from '../digest/hash.js'
 import { RehydrateError } from '../errors.js'
 import { decode, encode } from '../value/canonical.js'
 import type { Value } from '../value/canonical.js'
-import type { Checkpoint, Manifest } from './checkpoint.js'
+import type { Checkpoint, CollectionRoot, Manifest } from './checkpoint.js'
 
 /** Rule 6 of the state hash: H(06 ‖ canonical(manifest)), `sh1:<hex>`. */
 export function makeManifestHash(manifest: Manifest): string {
   return formatHash(manifestHash(encode(manifest as unknown as Value)))
+}
+
+/** State root (rule 5) over named collection roots, `sh1:<hex>`. */
+export function rootOfCollections(roots: Iterable<readonly [string, CollectionRoot]>): string {
+  return formatHash(stateRoot(new Map([...roots].map(([name, { count, root }]) => [name, { count, root: parseHash(root) }]))))
 }
 
 /**

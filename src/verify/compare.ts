@@ -9,11 +9,12 @@ import { compareUtf8 } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
 import { rootOf, scanPages } from '../replay/state.js'
 import { assertIntact, decodedValue } from '../replay/working-set.js'
+import { rootOfCollections } from '../store/checkpoint-codec.js'
 import type { CollectionRoot } from '../store/checkpoint.js'
 import { CanonicalWriter } from '../value/canonical.js'
 import type { ComparedCollection } from './api.js'
 import { without } from './fields.js'
-import { rootOfCollections, type StoreSide } from './open.js'
+import type { StoreSide } from './open.js'
 import type { DigestSide, RowBlock, RowSide, Side } from './side.js'
 
 /** Differences of one collection, as they are found. */

@@ -1,10 +1,11 @@
-import { ALGORITHM, BUCKET_CAPACITY, CODEC, DIGEST_VERSION, formatHash, parseHash, stateRoot } from '../digest/hash.js'
+import { ALGORITHM, BUCKET_CAPACITY, CODEC, DIGEST_VERSION } from '../digest/hash.js'
 import { RehydrateError } from '../errors.js'
 import { positionFromJson } from '../log/position.js'
 import type { Mark } from '../log/source.js'
 import { pagesOf } from '../replay/listed.js'
 import { liveGeneration, MARKS, readEngineCollection } from '../replay/state.js'
 import { assertIntact } from '../replay/working-set.js'
+import { rootOfCollections } from '../store/checkpoint-codec.js'
 import type { Checkpoint, CollectionRoot } from '../store/checkpoint.js'
 import type { StateStore, StoreSession } from '../store/contract.js'
 import { inputsOf } from './inputs.js'
@@ -75,9 +76,4 @@ function checkedCollections(roots: Readonly<Record<string, CollectionRoot>>, roo
   throw new RehydrateError('STATE_CORRUPT', {
     message: 'The collection roots of the checkpoint do not give its state root.', expected: root, actual,
   })
-}
-
-/** State root (rule 5) over named collection roots, `sh1:<hex>`. */
-export function rootOfCollections(roots: Iterable<readonly [string, CollectionRoot]>): string {
-  return formatHash(stateRoot(new Map([...roots].map(([name, { count, root }]) => [name, { count, root: parseHash(root) }]))))
 }

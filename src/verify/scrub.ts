@@ -11,10 +11,10 @@ import { CONTROL } from '../replay/commit.js'
 import { DIGEST, pagesOf } from '../replay/listed.js'
 import { MARKS, readEngineCollection, SCAN_PAGE, scanPages } from '../replay/state.js'
 import { assertIntact, stateCorrupt } from '../replay/working-set.js'
+import { rootOfCollections } from '../store/checkpoint-codec.js'
 import type { CollectionRoot, Manifest } from '../store/checkpoint.js'
 import type { Entry, StoreSession } from '../store/contract.js'
 import { binaryOf } from '../value/canonical.js'
-import { rootOfCollections } from './open.js'
 import type { RowBlock } from './side.js'
 
 export interface Scrubbed {
