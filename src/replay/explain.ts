@@ -1,16 +1,14 @@
 import { RehydrateError } from '../errors.js'
 import type { Offset, Position } from '../log/position.js'
 import type { EventSource, Holes, Mark } from '../log/source.js'
-import { EventApplier, type PreparedEvent } from '../projection/apply.js'
-import type { Collection, Projection } from '../projection/define.js'
+import type { Projection } from '../projection/define.js'
 import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
-import { Slot } from '../projection/view.js'
 import type { Accepted } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
 import type { World } from './api.js'
 import { ownerKey } from './owners.js'
 import { checkIdentity } from './plan.js'
-import { nameOf, refolded, relatedTo } from './refold.js'
+import { folded, nameOf, relatedTo } from './refold.js'
 
 export interface ExplainOptions {
   readonly source: EventSource
@@ -48,23 +46,11 @@ export async function* explainKey(options: ExplainOptions, world: World): AsyncG
   try {
     const wanted = ownerKey(options.collection, options.key)
     const related = await relatedTo([wanted], options, world)
-    const applier = new EventApplier(projection)
-    const slots = new Map<string, Slot>()
-    const slotOf = (collection: Collection, key: string): Slot => {
-      const name = ownerKey(collection.name, key)
-      const slot = slots.get(name) ?? new Slot(collection, key)
-      if (related.has(name)) slots.set(name, slot)
-      return slot
-    }
-    for await (const prepared of refolded(options, { applier, slotOf, onHoles: assertWhole }, world)) {
-      for (const event of prepared) {
-        if (!event.slots.some((slot) => related.has(nameOf(slot)))) continue
-        applyOne(applier, event, world)
-        const touched = event.slots.find((slot) => nameOf(slot) === wanted)
-        if (touched === undefined) continue
-        const { partition, offset, type } = event.event
-        yield { partition, offset, type, value: touched.value ?? null }
-      }
+    for await (const { event, slots } of folded(options, related, assertWhole, world)) {
+      const touched = slots.find((slot) => nameOf(slot) === wanted)
+      if (touched === undefined) continue
+      const { partition, offset, type } = event
+      yield { partition, offset, type, value: touched.value ?? null }
     }
   } finally {
     uninstall()
@@ -78,15 +64,6 @@ function assertWhole({ compactedOrLost }: Holes, partition: string): void {
     message: `${partition} lacks offsets without a known reason, so that what a key held at an earlier event can not be told.`,
     partition, expected: 0, actual: compactedOrLost,
   })
-}
-
-function applyOne(applier: EventApplier, prepared: PreparedEvent, world: World): void {
-  world.purity.enter()
-  try {
-    applier.apply(prepared, (slot) => { slot.dirty = false })
-  } finally {
-    world.purity.leave()
-  }
 }
 
 /** PROJECTION_CHANGED where a state was built with another one. */

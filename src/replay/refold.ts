@@ -117,6 +117,35 @@ export function beginningOf(bounds: ReadonlyMap<string, Bounds>, upTo: Position,
   }))
 }
 
+/**
+ * The events that touch one of these keys, each right after it was applied to its slots, which hold the values from then on. `related`:
+ * all keys that are folded together with them (`relatedTo`).
+ */
+export async function* folded(
+  options: RefoldOptions, related: ReadonlySet<string>, onHoles: NonNullable<RefoldReading['onHoles']>, world: World,
+): AsyncGenerator<PreparedEvent, void> {
+  const applier = new EventApplier(options.projection)
+  const slots = new Map<string, Slot>()
+  const slotOf: SlotOf = (collection, key) => {
+    const name = ownerKey(collection.name, key)
+    const slot = slots.get(name) ?? new Slot(collection, key)
+    if (related.has(name)) slots.set(name, slot)
+    return slot
+  }
+  for await (const prepared of refolded(options, { applier, slotOf, onHoles }, world)) {
+    for (const event of prepared) {
+      if (!event.slots.some((slot) => related.has(nameOf(slot)))) continue
+      world.purity.enter()
+      try {
+        applier.apply(event, (slot) => { slot.dirty = false })
+      } finally {
+        world.purity.leave()
+      }
+      yield event
+    }
+  }
+}
+
 /** The name of a state key across collections. */
 export function nameOf(slot: Slot): string {
   return ownerKey(slot.collection.name, slot.key)

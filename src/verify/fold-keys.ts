@@ -1,11 +1,10 @@
 import { positionFromJson } from '../log/position.js'
 import type { EventSource, Holes, Mark } from '../log/source.js'
-import { EventApplier } from '../projection/apply.js'
-import type { Collection, Projection } from '../projection/define.js'
-import { Slot } from '../projection/view.js'
+import type { Projection } from '../projection/define.js'
+import type { Slot } from '../projection/view.js'
 import type { World } from '../replay/api.js'
 import { ownerKey } from '../replay/owners.js'
-import { nameOf, refolded, relatedTo } from '../replay/refold.js'
+import { folded, nameOf, relatedTo } from '../replay/refold.js'
 import type { Manifest } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
 import { assertNotCompacted } from './compacted.js'
@@ -34,35 +33,12 @@ export async function foldKeys(options: FoldKeysOptions, world: World): Promise<
   const uninstall = world.purity.install()
   try {
     const wanted = await relatedTo(keys.map(({ collection, key }) => ownerKey(collection, key)), reading, world)
-    const slots = await foldWanted(reading, wanted, world)
+    const slots = new Map<string, Slot>()
+    // The log may have been compacted since the state was built.
+    const onHoles = (holes: Holes): void => assertNotCompacted({ holes, accepted: [] })
+    for await (const event of folded(reading, wanted, onHoles, world)) for (const slot of event.slots) slots.set(nameOf(slot), slot)
     return keys.map(({ collection, key }) => slots.get(ownerKey(collection, key))?.value)
   } finally {
     uninstall()
   }
-}
-
-async function foldWanted(
-  reading: Parameters<typeof refolded>[0], wanted: ReadonlySet<string>, world: World,
-): Promise<ReadonlyMap<string, Slot>> {
-  const applier = new EventApplier(reading.projection)
-  const slots = new Map<string, Slot>()
-  const slotOf = (collection: Collection, key: string): Slot => {
-    const name = ownerKey(collection.name, key)
-    const slot = slots.get(name) ?? new Slot(collection, key)
-    if (wanted.has(name)) slots.set(name, slot)
-    return slot
-  }
-  // The log may have been compacted since the state was built.
-  const onHoles = (holes: Holes): void => assertNotCompacted({ holes, accepted: [] })
-  for await (const prepared of refolded(reading, { applier, slotOf, onHoles }, world)) {
-    world.purity.enter()
-    try {
-      for (const event of prepared) {
-        if (event.slots.some((slot) => wanted.has(nameOf(slot)))) applier.apply(event, (slot) => { slot.dirty = false })
-      }
-    } finally {
-      world.purity.leave()
-    }
-  }
-  return slots
 }
