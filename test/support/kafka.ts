@@ -182,8 +182,18 @@ export class TestBroker {
   /** One transaction with messages to partition 0. */
   async transact(transactionalId: string, topic: string, messages: readonly Message[], end: 'commit' | 'abort'): Promise<void> {
     const transaction = await (await this.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1 })).transaction()
-    await transaction.send({ topic, messages: messages.map((message) => ({ partition: 0, ...message })) })
+    const [sent] = await transaction.send({ topic, messages: messages.map((message) => ({ partition: 0, ...message })) })
     await transaction[end]()
+    await this.#untilReadable(topic, Number(sent?.baseOffset) + messages.length)
+  }
+
+  /** A broker writes the marker some moments after it said that a transaction is over: others may write before it. */
+  async #untilReadable(topic: string, marker: number): Promise<void> {
+    for (const end = Date.now() + START_DEADLINE_MS; Date.now() < end; await sleep(5)) {
+      const [first] = await this.admin.fetchTopicOffsets(topic)
+      if (Number(first?.offset) > marker) return
+    }
+    throw new Error(`${topic}@${marker} is no marker.`)
   }
 
   /** What was before `offset` is gone. */
