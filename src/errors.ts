@@ -72,6 +72,12 @@ export const ERRORS = {
     safe: UNTOUCHED,
     fix: 'Bring the earlier segments back, or go on without them: --accept HISTORY_INCOMPLETE=PARTITION@FIRST; the seal will say so.',
   },
+  TOMBSTONES_EXPIRED: {
+    exit: 7, acceptable: false,
+    summary: 'A compacted log was read more slowly than it forgets deletes: keys that were deleted may still be in the state.',
+    safe: UP_TO_CHECKPOINT,
+    fix: 'Rebuild with `rehydrate replay --restart`, within delete.retention.ms of the topic; raise that, or give the replay more speed.',
+  },
   // 8: the projection
   HANDLER_FAILED: {
     exit: 8, acceptable: true,
@@ -181,6 +187,30 @@ export const ERRORS = {
     safe: UNTOUCHED,
     fix: 'Raise its version, which opens a new generation. If the fold did not change: --accept PROJECTION_CHANGED=code.',
   },
+  COMPACTED_HISTORY: {
+    exit: 8, acceptable: false,
+    summary: 'The log is compacted, so earlier events of a key are gone; the projection folds them all.',
+    safe: UNTOUCHED,
+    fix: "Use latest() or debezium(), or declare history: 'last' where the state of a key depends on its last record only.",
+  },
+  FIELD_NOT_DECLARED: {
+    exit: 8, acceptable: false,
+    summary: "A handler read a field of the event's data that the projection does not declare in `reads`.",
+    safe: UP_TO_CHECKPOINT,
+    fix: 'Add the path to `reads` and raise the version of the projection.',
+  },
+  PARTITIONER_UNPROVED: {
+    exit: 8, acceptable: false,
+    summary: 'A record lies in a partition in which the declared partitioner would not have put its key.',
+    safe: UP_TO_CHECKPOINT,
+    fix: "Declare the partitioner and counts that `rehydrate plan` finds in the topic, or use order: 'time'.",
+  },
+  SCHEMA_INCOMPATIBLE: {
+    exit: 8, acceptable: false,
+    summary: 'A schema of the registry does not fit what the projection reads, or is not the one that this state was built with.',
+    safe: UP_TO_CHECKPOINT,
+    fix: 'Mend the projection and raise its version, or bring the earlier schema back.',
+  },
   COLUMN_UNKNOWN: {
     exit: 8, acceptable: false,
     summary: 'A field has no column to be kept in, or a table has a column that the mapping neither reads nor ignores.',
@@ -248,6 +278,18 @@ export const ERRORS = {
     summary: 'Another writer is at work on this generation.',
     safe: UNTOUCHED,
     fix: 'Wait for it or stop it. --takeover fences it off and goes on from its last checkpoint.',
+  },
+  GROUP_ACTIVE: {
+    exit: 5, acceptable: false,
+    summary: 'The consumer group has members: what they commit would overwrite what is handed over.',
+    safe: UNTOUCHED,
+    fix: 'Stop the consumers of the group, then run the same command again.',
+  },
+  HANDED_OVER: {
+    exit: 5, acceptable: false,
+    summary: 'This state was handed over: a consumer group goes on from here.',
+    safe: UNTOUCHED,
+    fix: 'Stop the consumers of the group and take the state back with `rehydrate handover --back`, or rebuild with `--restart`.',
   },
   // 2: fault or unknown
   STATE_CORRUPT: {
@@ -321,6 +363,12 @@ export const ERRORS = {
     summary: 'The log is, or may have been, compacted: earlier events are gone, and so are the states they made.',
     safe: UNTOUCHED,
     fix: 'Ask at the end of the log, or of a log that is not compacted.',
+  },
+  SHARDS_APART: {
+    exit: 2, acceptable: false,
+    summary: 'The seals of these shards are not parts of one state: they overlap, leave something out, or are of different folds.',
+    safe: UNTOUCHED,
+    fix: 'Bring every shard to a seal with the same projection and the same number of shards, then join again.',
   },
   SOURCE_UNREACHABLE: {
     exit: 2, acceptable: false,

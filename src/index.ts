@@ -111,8 +111,10 @@ export {
 
 // What an adapter of a log or a store needs besides its client.
 export type {
-  Bounds, EventBatch, EventSource, Holes, Mark, MarkCheck, ReadLimits, ReadRange, RecordedEvent,
+  Bounds, ConsumerGroup, DifferenceCode, EventBatch, EventSource, Finding, Holes, Mark, MarkCheck, OpenTransaction, ReadLimits, ReadRange,
+  RecordedEvent,
 } from './log/source.js'
+export type { Reads } from './value/reads.js'
 export type { Accepted, Checkpoint, CollectionRoot, Manifest, Writer } from './store/checkpoint.js'
 export type { Fingerprint } from './projection/fingerprint.js'
 export { checkpointBytes, checkpointFromBytes, makeManifestHash } from './store/checkpoint-codec.js'

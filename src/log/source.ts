@@ -1,6 +1,7 @@
 import type { Value } from '../value/canonical.js'
+import type { Reads } from '../value/reads.js'
 import type { Milestones } from './milestones.js'
-import type { Offset } from './position.js'
+import type { Offset, Position } from './position.js'
 
 /** One record as the log holds it. */
 export interface RecordedEvent {
@@ -41,10 +42,13 @@ export interface EventBatch {
   readonly holes: Holes
   /** Bytes of log behind this batch. */
   readonly bytes: number
+  /** Nothing that can be read followed `through` when this was fetched. Left out: not known. */
+  readonly atEnd?: boolean
   offsetAt(i: number): Offset
   typeAt(i: number): string
   keyAt(i: number): string | null
-  event(i: number): RecordedEvent
+  /** With `reads`, a source may parse only these fields of `data`; one that parses all of it is right too. */
+  event(i: number, reads?: Reads): RecordedEvent
   /** The mark after record i. Called for the last record before a checkpoint only, so it may cost something. */
   markAt(i: number): Mark
 }
@@ -61,10 +65,12 @@ export interface Mark {
   readonly proof: Value
 }
 
+export type DifferenceCode = 'LOG_TRUNCATED' | 'LOG_RECREATED' | 'LOG_REWRITTEN' | 'LOG_DIVERGED' | 'TOMBSTONES_EXPIRED'
+
 /** Is the log that the mark was taken from still the one we see? `code` is one of the exit-7 codes. */
 export type MarkCheck =
   | { readonly is: 'same' }
-  | { readonly is: 'different'; readonly code: 'LOG_TRUNCATED' | 'LOG_RECREATED' | 'LOG_REWRITTEN' | 'LOG_DIVERGED'; readonly why: string }
+  | { readonly is: 'different'; readonly code: DifferenceCode; readonly why: string }
   | { readonly is: 'unprovable'; readonly why: string }
 
 /** Both inclusive. An empty partition has last = first − 1. */
@@ -73,6 +79,21 @@ export interface Bounds {
   readonly last: Offset
   /** Bytes of log between them, as they are stored; left out where the source does not know. */
   readonly bytes?: number
+  /**
+   * Earlier records of a key may be gone, and go at any time (a compacted topic), so that only at an instant at which a reader stands at
+   * the end its state is a function of its position. Left out: no.
+   */
+  readonly compacted?: boolean
+  /** Records after `last` that can not be read yet, because a transaction is open. Left out: none. */
+  readonly behindOpenTransaction?: OpenTransaction
+}
+
+/** What keeps the end of a partition back. */
+export interface OpenTransaction {
+  /** The last offset that is written, inclusive. */
+  readonly written: Offset
+  /** Whose transaction it is; null where the log does not say. */
+  readonly producerId: string | null
 }
 
 export interface ReadLimits {
@@ -80,6 +101,8 @@ export interface ReadLimits {
   readonly events: number
   /** … and about this many bytes of log, but at least one record. */
   readonly bytes: number
+  /** Bytes of log that may be fetched and not handed out yet, over all partitions; looked at before each fetch. Default: the source's. */
+  readonly inFlightBytes?: number
 }
 
 /** The records with after < offset ≤ upTo. `mark` is the one taken at `after`; null from the start, or where no chain is wanted. */
@@ -87,6 +110,8 @@ export interface ReadRange {
   readonly after: Offset
   readonly upTo: Offset
   readonly mark: Mark | null
+  /** Of a partition whose bounds say `compacted`: go on beyond upTo, until a batch says `atEnd`. */
+  readonly toEnd?: boolean
 }
 
 /**
@@ -110,6 +135,33 @@ export interface EventSource {
    * upTo lies within the bounds given last. Aborting the signal ends the iteration without an error.
    */
   read(partition: string, range: ReadRange, limits: ReadLimits, signal: AbortSignal): AsyncIterable<EventBatch>
+  /**
+   * The first offset whose recordedAt is at or after a time, from an index of the log; null: there is none. Left out, and undefined, where
+   * no index says it exactly: then it is searched by reading.
+   */
+  offsetAt?(partition: string, timeMs: number): Promise<Offset | null | undefined>
+  /** A consumer group of the log, by which other readers keep their positions. Left out: the log has none. */
+  group?(name: string): ConsumerGroup
+  /** What `doctor` finds of the log and the way to it. Throws nothing that is a finding. */
+  diagnose?(): Promise<readonly Finding[]>
   /** Idempotent. */
   close(): Promise<void>
+}
+
+export interface ConsumerGroup {
+  /** `position`: the last offset of each partition that the group has read, inclusive; partitions without a commit are left out. */
+  describe(): Promise<{ readonly state: string; readonly members: readonly string[]; readonly position: Position }>
+  /** The group goes on after this position. GROUP_ACTIVE while it has members. */
+  commit(position: Position): Promise<void>
+}
+
+/** One thing that was looked at. */
+export interface Finding {
+  readonly is: 'good' | 'doubtful' | 'bad'
+  /** What was looked at, in a word or two: `brokers`, `retention of orders`. */
+  readonly what: string
+  /** What was found, in a sentence. */
+  readonly text: string
+  /** What to do about it; left out where all is well. */
+  readonly fix?: string
 }

@@ -73,6 +73,11 @@ export interface ProjectionOptions<C extends Record<string, CollectionOptions>, 
   readonly unknownEvents?: 'fail' | 'skip'
   /** Compare event ids over the last `window` offsets of a partition. Default 0: not compared. */
   readonly ids?: { readonly window: number }
+  /**
+   * 'last': the state of a key depends on its last record only, so that a compacted log is enough. You claim that; `latest()` and
+   * `debezium()` keep it. Default 'all': every record counts, and a compacted log is COMPACTED_HISTORY.
+   */
+  readonly history?: 'all' | 'last'
   /** For order 'time': how far a timestamp may lie ahead of records after it. Default one hour. */
   readonly time?: { readonly futureMs: number }
   /** `import.meta.url` of the module that holds the handlers, where it can't be found from the call. */
@@ -112,6 +117,7 @@ export interface Projection {
   readonly unknownEvents: 'fail' | 'skip'
   readonly idWindow: number
   readonly futureMs: number
+  readonly history: 'all' | 'last'
   /** File or URL of the module that defined it, if known. */
   readonly module: string | null
   /** The plain parts that the fingerprint hashes one by one. */
@@ -119,12 +125,11 @@ export interface Projection {
 }
 
 const PROJECTION_OPTIONS = [
-  'name', 'version', 'order', 'collections', 'keys', 'on', 'events', 'upcasters', 'unknownEvents', 'ids', 'time', 'module',
+  'name', 'version', 'order', 'collections', 'keys', 'on', 'events', 'upcasters', 'unknownEvents', 'ids', 'time', 'history', 'module',
 ]
 const PROJECTION_DEFERRED = {
   reads: 'Declared reads come with the Kafka adapter.',
   partitioner: "It belongs to order 'copartition'.",
-  history: 'Projections for compacted logs come with the Kafka adapter.',
 }
 
 /** Defines a projection. Throws CONFIG_INVALID naming the place, OPTION_DEFERRED for what is not built yet. */
@@ -151,6 +156,7 @@ export interface ReducerOptions<S, T extends string> {
   readonly unknownEvents?: 'fail' | 'skip'
   readonly ids?: { readonly window: number }
   readonly time?: { readonly futureMs: number }
+  readonly history?: 'all' | 'last'
   readonly module?: string
 }
 
@@ -205,6 +211,7 @@ interface LooseOptions {
   unknownEvents?: 'fail' | 'skip'
   ids?: { window: number }
   time?: { futureMs: number }
+  history?: 'all' | 'last'
   module?: string
 }
 
@@ -221,11 +228,13 @@ function compile(options: LooseOptions, caller: string | null): Projection {
   if (options.time !== undefined) checkOptions('time', options.time, ['futureMs'])
   const futureMs = options.time?.futureMs ?? 3_600_000
   requireWhole(where, 'time.futureMs', futureMs, 0)
+  const history = options.history ?? 'all'
+  if (history !== 'all' && history !== 'last') invalid(where, 'history', "'all' or 'last'", history)
   const collections = compileCollections(options.collections)
   const types = compileTypes(options, collections)
   return Object.freeze({
     kind: 'projection' as const,
-    name: options.name, version: options.version, order, collections, types, unknownEvents, idWindow, futureMs,
+    name: options.name, version: options.version, order, collections, types, unknownEvents, idWindow, futureMs, history,
     module: options.module ?? caller,
     shape: shapeOf(options, order, collections, types),
   })
@@ -327,6 +336,8 @@ function shapeOf(
       unknownEvents: options.unknownEvents ?? 'fail',
       idWindow: options.ids?.window ?? 0,
       futureMs: order === 'time' ? (options.time?.futureMs ?? 3_600_000) : null,
+      // Left out for 'all', so that fingerprints of before stay.
+      ...(options.history === 'last' ? { history: 'last' } : {}),
     },
   }
 }
