@@ -1,16 +1,14 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka, logLevel, Partitioners, type Admin, type Message, type Producer, type ProducerConfig } from 'kafkajs'
-import { KAFKA_VERSION, kafkaJars, whyNoKafka } from './kafka-install.js'
+import { kafkaJars, whyNoKafka } from './kafka-install.js'
+import { endKeep, killNode, nodeRuns, ownKeep, sharedKeep, START_DEADLINE_MS, type Keep } from './kafka-keeper.js'
 
-const START_DEADLINE_MS = 90_000
 const FIXTURES = join(import.meta.dirname, 'kafka')
 
-/** True where a broker can be had; `own`: one to be killed. Where not, what is skipped is said loudly; with CI=true it is a failure. */
+/** True where a broker can be had; `own`: one that a test starts. Where not, what is skipped is said loudly; with CI=true it is a failure. */
 export function canHaveKafka(suite: string, { own } = { own: false }): boolean {
   const why = process.env['KAFKA_BROKERS'] !== undefined && !own ? null : whyNoKafka()
   if (why === null) return true
@@ -20,66 +18,17 @@ export function canHaveKafka(suite: string, { own } = { own: false }): boolean {
   return false
 }
 
-/** The broker of this test run: started by whoever asks first, shared by all test files, gone soon after the run. */
+/** The broker of this test run: KAFKA_BROKERS, or one that is started by whoever asks first and shared by all test files. */
 export async function kafkaBroker(): Promise<TestBroker> {
   const given = process.env['KAFKA_BROKERS']
-  if (given !== undefined) return await TestBroker.connect(given.split(','), null)
-  // Test files run in children of one process.
-  const folder = join(tmpdir(), `rehydrate-kafka-${KAFKA_VERSION}-${process.ppid}`)
-  if (await makeFolder(folder)) await startKeeper(folder, process.ppid)
-  return await TestBroker.connect((await readiness(folder)).brokers, null)
+  if (given !== undefined) return await TestBroker.connect(given.split(','))
+  return await TestBroker.connect((await sharedKeep()).brokers)
 }
 
 /** A broker of one's own, to be killed. */
 export async function ownKafkaBroker(): Promise<TestBroker> {
-  const folder = await mkdtemp(join(tmpdir(), 'rehydrate-kafka-own-'))
-  await startKeeper(folder, process.pid)
-  return await TestBroker.connect((await readiness(folder)).brokers, folder)
-}
-
-interface Readiness {
-  readonly brokers: readonly string[]
-  readonly pid: number
-  readonly keeper: number
-}
-
-/** True for the one who made it. One that a killed run left behind is replaced. */
-async function makeFolder(folder: string): Promise<boolean> {
-  const ready = await readiness(folder, 0).catch(() => null)
-  if (ready !== null && !isAlive(ready.keeper)) await rm(folder, { recursive: true, force: true })
-  return await mkdir(folder).then(() => true, (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EEXIST') return false
-    throw error
-  })
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
-
-async function startKeeper(folder: string, owner: number): Promise<void> {
-  try {
-    const jars = await kafkaJars()
-    await writeFile(join(folder, 'keeper.json'), JSON.stringify({ jars, version: KAFKA_VERSION, owner }))
-    spawn(process.execPath, [join(FIXTURES, 'keeper.mjs'), folder], { detached: true, stdio: 'ignore' }).unref()
-  } catch (error) {
-    await writeFile(join(folder, 'failed.json'), JSON.stringify({ log: String(error) }))
-    throw error
-  }
-}
-
-async function readiness(folder: string, deadlineMs = START_DEADLINE_MS): Promise<Readiness> {
-  for (const end = Date.now() + deadlineMs; ; await sleep(50)) {
-    const ready = await readFile(join(folder, 'ready.json'), 'utf8').catch(() => null)
-    if (ready !== null) return JSON.parse(ready) as Readiness
-    const failed = await readFile(join(folder, 'failed.json'), 'utf8').catch(() => null)
-    if (failed !== null) throw new Error(`Kafka did not start: ${(JSON.parse(failed) as { log: string }).log}`)
-    if (Date.now() >= end) throw new Error(`Kafka was not ready after ${deadlineMs} ms (${folder}/broker.log).`)
-  }
+  const keep = await ownKeep('plain')
+  return await TestBroker.connect(keep.brokers, keep)
 }
 
 export interface TopicOptions {
@@ -87,6 +36,8 @@ export interface TopicOptions {
   readonly config?: Readonly<Record<string, string>>
   /** Default: a name that no other test has. */
   readonly name?: string
+  /** The nodes that hold each partition, the one that should lead it first. Default: any one. */
+  readonly replicas?: readonly (readonly number[])[]
 }
 
 /** A real broker with what tests do to it. Errors of kafkajs come through. */
@@ -94,34 +45,37 @@ export class TestBroker {
   readonly brokers: readonly string[]
   readonly admin: Admin
   readonly #kafka: Kafka
-  readonly #folder: string | null
+  readonly #own: Keep | null
+  #isKilled = false
   readonly #id = randomUUID()
   readonly #topics: string[] = []
   readonly #producers = new Map<string, Promise<Producer>>()
 
-  private constructor(brokers: readonly string[], kafka: Kafka, folder: string | null) {
+  private constructor(brokers: readonly string[], kafka: Kafka, own: Keep | null) {
     this.brokers = brokers
     this.#kafka = kafka
-    this.#folder = folder
+    this.#own = own
     this.admin = kafka.admin()
   }
 
-  static async connect(brokers: readonly string[], folder: string | null): Promise<TestBroker> {
+  /** `own`: it is one's own, and ends with `dispose`. */
+  static async connect(brokers: readonly string[], own: Keep | null = null): Promise<TestBroker> {
     const kafka = new Kafka({ brokers: [...brokers], clientId: 'rehydrate-tests', logLevel: logLevel.NOTHING })
-    const broker = new TestBroker(brokers, kafka, folder)
+    const broker = new TestBroker(brokers, kafka, own)
     await broker.admin.connect()
-    for (const end = Date.now() + START_DEADLINE_MS; (await broker.admin.describeCluster()).brokers.length === 0; await sleep(50)) {
-      if (Date.now() > end) throw new Error('The broker has not registered with its controller.')
+    for (const end = Date.now() + START_DEADLINE_MS; (await broker.admin.describeCluster()).brokers.length < brokers.length; await sleep(50)) {
+      if (Date.now() > end) throw new Error('Not every broker has registered with its controller.')
     }
     return broker
   }
 
-  async makeTopic({ partitions = 1, config = {}, name = `t-${randomUUID()}` }: TopicOptions = {}): Promise<string> {
+  async makeTopic({ partitions = 1, config = {}, name = `t-${randomUUID()}`, replicas }: TopicOptions = {}): Promise<string> {
     const configEntries = Object.entries(config).map(([entry, value]) => ({ name: entry, value }))
-    await this.admin.createTopics({
-      waitForLeaders: false, topics: [{ topic: name, numPartitions: partitions, replicationFactor: 1, configEntries }],
-    })
-    await this.#untilLed(name, partitions)
+    const placed = replicas === undefined
+      ? { numPartitions: partitions, replicationFactor: 1 }
+      : { replicaAssignment: replicas.map((nodes, partition) => ({ partition, replicas: [...nodes] })) }
+    await this.admin.createTopics({ waitForLeaders: false, topics: [{ topic: name, configEntries, ...placed }] })
+    await this.#untilLed(name, replicas?.length ?? partitions)
     this.#topics.push(name)
     return name
   }
@@ -153,6 +107,8 @@ export class TestBroker {
   }
 
   async produce(topic: string, messages: readonly Message[], { partition = 0, compression = 0 } = {}): Promise<void> {
+    // A client gives up sooner than a busy machine starts a broker again.
+    if (this.#isKilled && this.#own !== null) await nodeRuns(this.#own, 1)
     const producer = await this.#connected(topic, {})
     const written = await producer.send({ topic, compression, messages: messages.map((message) => ({ partition, ...message })) })
     // A client that does not know a partition yet drops what it is to write there, without a word.
@@ -215,9 +171,9 @@ export class TestBroker {
 
   /** SIGKILL. Its keeper starts it again. */
   async kill(): Promise<void> {
-    if (this.#folder === null) throw new Error('Only a broker of your own is yours to kill.')
-    const { pid } = await readiness(this.#folder)
-    process.kill(pid, 'SIGKILL')
+    if (this.#own === null) throw new Error('Only a broker of your own is yours to kill.')
+    this.#isKilled = true
+    await killNode(this.#own, 1)
   }
 
   /** Deletes what was made and closes the connections; ends a broker of one's own. */
@@ -225,6 +181,6 @@ export class TestBroker {
     for (const producer of this.#producers.values()) await (await producer).disconnect()
     if (this.#topics.length > 0) await this.admin.deleteTopics({ topics: [...new Set(this.#topics)] })
     await this.admin.disconnect()
-    if (this.#folder !== null) process.kill((await readiness(this.#folder)).keeper, 'SIGTERM')
+    if (this.#own !== null) endKeep(this.#own)
   }
 }

@@ -18,7 +18,7 @@ function recordOf({ key = 'k', value = null, headers = {}, timestampMs = 1_700_0
 }
 
 function eventOf(given: Given, mapping: EventMapping = {}, payload: 'json' | 'raw' = 'json') {
-  const reader = new EventReader('orders', 3, mapping, payload)
+  const reader = new EventReader('orders', 3, mapping, { value: payload, key: 'utf8', schemas: null })
   const record = recordOf(given)
   const event = reader.event(record)
   // What is told without parsing is what parsing gives.
@@ -107,7 +107,7 @@ describe('what a record holds', () => {
     expect(eventOf({ value: { type: 'Größe "x"\n', data: 'ключ-🔑' }, key: 'ключ' })).toMatchObject({ type: 'Größe "x"\n', data: 'ключ-🔑', key: 'ключ' })
     const record = recordOf({ value: 1 })
     const headers = [['type', 'A'], ['__proto__', 'p'], ['type', 'B']].map(([name, text]) => ({ name: name as string, value: Buffer.from(text as string) }))
-    const event = new EventReader('t', 0, {}, 'json').event({ ...record, headers })
+    const event = new EventReader('t', 0, {}, { value: 'json', key: 'utf8', schemas: null }).event({ ...record, headers })
     expect([event.type, Object.entries(event.headers)]).toEqual(['B', [['type', 'B'], ['__proto__', 'p']]])
   })
 
@@ -143,7 +143,16 @@ describe('kafka()', () => {
     ['a mapping that is neither header, field nor function', { event: { type: 'kind' } }, 'CONFIG_INVALID'],
     ['a mapping with a typo', { event: { types: { header: 'kind' } } }, 'CONFIG_INVALID'],
     ['an unknown mechanism', { sasl: { mechanism: 'gssapi', username: 'u', password: 'p' } }, 'CONFIG_INVALID'],
-    ['a registry', { registry: 'http://r' }, 'OPTION_DEFERRED'],
+    ['another payload', { payload: 'xml' }, 'CONFIG_INVALID'],
+    ['a registry that is no object', { registry: 'http://r' }, 'CONFIG_INVALID'],
+    ['a registry without an address', { registry: {} }, 'CONFIG_INVALID'],
+    ['a registry with credentials in its address', { registry: { url: 'http://u:p@r' } }, 'CONFIG_INVALID'],
+    ['a registry with half of its credentials', { registry: { url: 'http://r', auth: { username: 'u' } } }, 'CONFIG_INVALID'],
+    ['a registry and a bundle', { registry: { url: 'http://r', bundle: 'b.json' } }, 'CONFIG_INVALID'],
+    ['a registry for bytes', { registry: { url: 'http://r' }, payload: 'raw' }, 'CONFIG_INVALID'],
+    ['keys of a registry without one', { key: 'registry' }, 'CONFIG_INVALID'],
+    ['another form of keys', { key: 'json' }, 'CONFIG_INVALID'],
+    ['a selector that selects nothing', { event: { type: { topic: false } } }, 'CONFIG_INVALID'],
     ['a group', { group: 'g' }, 'OPTION_DEFERRED'],
   ])('refuses %s', async (_what, more, code) => {
     expect((await failureOf((async () => kafka({ ...good, ...more } as KafkaOptions))())).code).toBe(code)

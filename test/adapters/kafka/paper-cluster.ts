@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ClusterView, FetchedPartition, FetchLimits, FetchRequest, KafkaPort, PartitionOffsets } from '../../../adapters/kafka/port.js'
+import type {
+  ClusterView, FetchedPartition, FetchLimits, FetchRequest, KafkaPort, OpenProducer, PartitionOffsets, TopicPartition,
+} from '../../../adapters/kafka/port.js'
 import { KafkaSource, type SourceSettings } from '../../../adapters/kafka/source.js'
 import { encodeBatch, encodeMarker, type TestRecord } from './encode-batch.js'
 
@@ -13,9 +15,20 @@ interface PaperBatch {
 export class PaperCluster implements KafkaPort {
   topicId = 'topic-1'
   compacted: boolean | null = false
+  deleteRetentionMs: number | null = 86_400_000
   startOffset = 0
-  /** Of the log, exclusive; null: behind the last batch. */
+  /** Where the readable log ends, exclusive; null: behind the last batch. */
   end: number | null = null
+  /** … and the written one; null: there as well. */
+  written: number | null = null
+  openProducer: OpenProducer | null = null
+  bytes: number | null = null
+  /** The first offset of a time, as the broker's index has it. */
+  offsetOf: (timeMs: number) => number | null = () => null
+  /** The topic was deleted. */
+  gone = false
+  /** What happens while a fetch is under way, before the broker looks. */
+  beforeFetch: () => void = () => {}
   epochEnd: { leaderEpoch: number; endOffset: number } | null = null
   aborted: FetchedPartition['aborted'] = []
   /** Batches in one answer. */
@@ -56,32 +69,41 @@ export class PaperCluster implements KafkaPort {
 
   async describe(): Promise<ClusterView> {
     const partitions = [{ partition: 0, leaderEpoch: 3 }]
-    return { clusterId: 'paper', topics: new Map([['t', { topicId: this.topicId, partitions, compacted: this.compacted }]]) }
+    const { topicId, compacted, deleteRetentionMs } = this
+    const rest = { minCompactionLagMs: 0, retentionMs: Infinity, retentionBytes: Infinity, timestampType: 'create' } as const
+    return { clusterId: 'paper', topics: new Map(this.gone ? [] : [['t', { topicId, partitions, compacted, deleteRetentionMs, ...rest }]]) }
   }
 
   async offsets(): Promise<readonly PartitionOffsets[]> {
-    return [{ topic: 't', partition: 0, leaderEpoch: 3, startOffset: this.startOffset, ...this.#ends() }]
+    return this.gone ? [] : [{ topic: 't', partition: 0, leaderEpoch: 3, startOffset: this.startOffset, ...this.#ends() }]
   }
 
-  async offsetAt(): Promise<null> { return null }
+  async offsetAt(_: TopicPartition, timeMs: number): Promise<number | null> { return this.offsetOf(timeMs) }
 
   async endOfEpoch(): Promise<{ leaderEpoch: number; endOffset: number } | null> { return this.epochEnd }
 
-  async fetch(requests: readonly FetchRequest[], _limits: FetchLimits, _signal: AbortSignal): Promise<readonly FetchedPartition[]> {
+  async openTransaction(): Promise<OpenProducer | null> { return this.openProducer }
+
+  async logBytes(): Promise<ReadonlyMap<string, number>> { return new Map(this.bytes === null ? [] : [['t/0', this.bytes]]) }
+
+  group(): never { throw new Error('There are no groups on paper.') }
+
+  async fetch({ offset }: FetchRequest, _limits: FetchLimits, _signal: AbortSignal): Promise<FetchedPartition> {
     this.fetches++
-    const { offset } = requests[0] as FetchRequest
+    this.beforeFetch()
     if (this.answerMs > 0) await sleep(this.answerMs)
-    const from = this.batches.findIndex(({ last }) => last >= offset)
-    const some = from < 0 || this.throttled-- > 0 || this.holdsBack(this.fetches) ? [] : this.batches.slice(from, from + this.batchesPerFetch)
+    const readable = this.batches.filter(({ base }) => base < this.#ends().lastStableOffset)
+    const from = readable.findIndex(({ last }) => last >= offset)
+    const some = from < 0 || this.throttled-- > 0 || this.holdsBack(this.fetches) ? [] : readable.slice(from, from + this.batchesPerFetch)
     const records = Buffer.concat(some.map(({ bytes }) => bytes))
-    return [{ topic: 't', partition: 0, records, startOffset: this.startOffset, aborted: this.aborted, ...this.#ends() }]
+    return { topic: 't', partition: 0, records, startOffset: this.startOffset, aborted: this.aborted, ...this.#ends() }
   }
 
   async close(): Promise<void> {}
 
   #ends(): { highWatermark: number; lastStableOffset: number } {
     const end = this.end ?? (this.batches.at(-1)?.last ?? -1) + 1
-    return { highWatermark: end, lastStableOffset: end }
+    return { highWatermark: this.written ?? end, lastStableOffset: end }
   }
 
   #add(batch: PaperBatch): void {

@@ -20,7 +20,7 @@ const RECORDS_PER_BATCH = [1, 7, 64, 300, 2_000]
 /** The Kafka source under the conformance kit: each log is one topic, whose partitions have the names that the kit gives them. */
 export function topicHarness(broker: () => TestBroker): SourceHarness {
   return {
-    capabilities: ['chain', 'append', 'expire', 'recreate'],
+    capabilities: ['chain', 'append', 'expire', 'recreate', 'compact'],
     async make(partitions): Promise<SourceLog> {
       const names = Object.keys(partitions)
       const topic = await broker().makeTopic({ partitions: names.length })
@@ -48,6 +48,13 @@ export function topicHarness(broker: () => TestBroker): SourceHarness {
           await broker().remakeTopic(topic, { partitions: names.length })
           await produce(name, records)
         },
+        async compact() {
+          const configEntries = [{ name: 'cleanup.policy', value: 'compact' }]
+          await broker().admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: topic, configEntries }] })
+          for (const known = kafka(optionsFor(broker(), topic)); ; await new Promise((done) => setTimeout(done, 20))) {
+            if ([...(await known.bounds()).values()].every(({ compacted }) => compacted === true)) return await known.close()
+          }
+        },
         dispose: async () => {},
       }
     },
@@ -74,7 +81,7 @@ function renamed(source: EventSource, topic: string, names: readonly string[]): 
 function renamedBatch(batch: EventBatch, partition: string): EventBatch {
   const { length, through, holes, bytes } = batch
   return {
-    partition, length, through, holes, bytes,
+    partition, length, through, holes, bytes, ...(batch.atEnd !== undefined && { atEnd: batch.atEnd }),
     offsetAt: (i) => batch.offsetAt(i), typeAt: (i) => batch.typeAt(i), keyAt: (i) => batch.keyAt(i),
     event: (i) => ({ ...batch.event(i), partition }), markAt: (i) => batch.markAt(i),
   }

@@ -1,32 +1,40 @@
-// Keeps one Kafka broker: node keeper.mjs FOLDER, where FOLDER/keeper.json says how. It starts the broker again whenever that
-// dies (so a test kills it by its pid), and ends it and removes the folder when the process it works for is gone, however that ended.
-import { spawn, spawnSync } from 'node:child_process'
+// Keeps the nodes of one Kafka: node keeper.mjs FOLDER, where FOLDER/keeper.json says which. It starts a node again whenever that dies
+// (so a test kills it by its pid), unless FOLDER/hold-ID says to wait; and it ends them all and removes the folder when the process it
+// works for is gone, however that ended.
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
-const MAX_STARTS = 8
+const MAX_STARTS = 20
 const MAX_LIFE_MS = 3_600_000
 const folder = process.argv[2]
-const { jars, version, owner } = JSON.parse(readFileSync(join(folder, 'keeper.json'), 'utf8'))
+const {
+  jars, version, owner, nodes = 1, properties = ['server.properties'], scram = [],
+  java: settings = ['-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
+} = JSON.parse(readFileSync(join(folder, 'keeper.json'), 'utf8'))
 const log = openSync(join(folder, 'broker.log'), 'a')
 const isOld = version.startsWith('3.')
 const java = [
-  '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Djava.awt.headless=true',
+  ...settings, '-Djava.awt.headless=true',
   ...(isOld ? [`-Dlog4j.configuration=file:${join(import.meta.dirname, 'log4j.properties')}`] : ['-Dlog4j2.level=WARN']),
   '-cp', join(jars, '*'),
 ]
-let broker = null
+const running = new Map()
 let ending = false
 
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject).listen(0, '127.0.0.1', () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
+/** Below the ports of outgoing connections, which would take that of a broker that is down for a moment. */
+async function freePort() {
+  for (;;) {
+    const port = 11_000 + Math.floor(Math.random() * 21_000)
+    const server = createServer()
+    const isFree = await new Promise((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
     })
-  })
+    if (isFree) return port
+  }
 }
 
 function answers(port) {
@@ -39,6 +47,10 @@ function answers(port) {
 function say(name, content) {
   writeFileSync(join(folder, `${name}.new`), JSON.stringify(content))
   renameSync(join(folder, `${name}.new`), join(folder, name))
+}
+
+function sayFailed() {
+  say('failed.json', { log: readFileSync(join(folder, 'broker.log'), 'utf8').slice(-2_000) })
 }
 
 function isAlive(pid) {
@@ -58,38 +70,54 @@ function isAlive(pid) {
 function end(code) {
   if (ending) return
   ending = true
-  broker?.kill('SIGKILL')
+  for (const node of running.values()) node.kill('SIGKILL')
   rmSync(folder, { recursive: true, force: true, maxRetries: 20 })
   process.exit(code)
 }
 
-const [port, controllerPort] = [await freePort(), await freePort()]
-const template = readFileSync(join(import.meta.dirname, 'server.properties'), 'utf8')
-const controllers = isOld ? `controller.quorum.voters=1@127.0.0.1:${controllerPort}` : `controller.quorum.bootstrap.servers=127.0.0.1:${controllerPort}`
-const filled = { PORT: port, CONTROLLER_PORT: controllerPort, FOLDER: folder }
-const listeners = isOld ? template.replace(/^(advertised.*),CONTROLLER:.*$/m, '$1') : template
-const properties = join(folder, 'server.properties')
-writeFileSync(properties, `${listeners.replace(/@(\w+)@/g, (_, name) => filled[name])}${controllers}\n`)
+/** The ports of each node, by the names that stand between @ in its properties. */
+async function portsOf(texts) {
+  const names = [...new Set(texts.flatMap((text) => [...text.matchAll(/:@(\w+)@/g)].map(([, name]) => name)))]
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await freePort()])))
+}
 
-const clusterId = randomBytes(16).toString('base64url')
-const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, ...(isOld ? [] : ['--standalone'])]
-const formatted = spawnSync('java', [...java, ...format], { stdio: ['ignore', log, log] })
-if (formatted.status !== 0) say('failed.json', { log: readFileSync(join(folder, 'broker.log'), 'utf8').slice(-2_000) })
-
-async function start(starts) {
-  broker = spawn('java', [...java, 'kafka.Kafka', properties], { stdio: ['ignore', log, log] })
-  const { pid } = broker
-  broker.once('exit', () => {
+function start(id, file, port, starts) {
+  const node = spawn('java', [...java, 'kafka.Kafka', file], { stdio: ['ignore', log, log] })
+  running.set(id, node)
+  node.once('exit', async () => {
     if (ending) return
-    rmSync(join(folder, 'ready.json'), { force: true })
-    if (starts === MAX_STARTS) say('failed.json', { log: readFileSync(join(folder, 'broker.log'), 'utf8').slice(-2_000) })
-    else void start(starts + 1)
+    rmSync(join(folder, `node-${id}.json`), { force: true })
+    if (starts === MAX_STARTS) return sayFailed()
+    while (existsSync(join(folder, `hold-${id}`))) await sleep(50)
+    start(id, file, port, starts + 1)
   })
-  while (broker.pid === pid && broker.exitCode === null && !(await answers(port))) await new Promise((done) => setTimeout(done, 50))
-  if (broker.pid === pid && broker.exitCode === null) say('ready.json', { brokers: [`127.0.0.1:${port}`], pid, keeper: process.pid })
+  void untilAnswers(id, node, port)
+}
+
+async function untilAnswers(id, node, port) {
+  while (running.get(id) === node && node.exitCode === null && !(await answers(port))) await sleep(50)
+  if (running.get(id) !== node || node.exitCode !== null) return
+  say(`node-${id}.json`, { pid: node.pid })
+  const isUp = ids.every((each) => existsSync(join(folder, `node-${each}.json`)))
+  if (isUp) say('ready.json', { brokers: ports.map(({ PLAINTEXT }) => `127.0.0.1:${PLAINTEXT}`), ports: ports[0], keeper: process.pid })
 }
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => end(0))
 const startedMs = performance.now()
 setInterval(() => { if (!isAlive(owner) || performance.now() - startedMs > MAX_LIFE_MS) end(0) }, 300)
-if (formatted.status === 0) void start(1)
+
+const ids = Array.from({ length: nodes }, (_, i) => i + 1)
+const texts = properties.map((name) => readFileSync(join(import.meta.dirname, name), 'utf8'))
+const ports = await Promise.all(ids.map(() => portsOf(texts)))
+const voters = ids.map((id, i) => `${id}@127.0.0.1:${ports[i].CONTROLLER}`).join()
+const clusterId = randomBytes(16).toString('base64url')
+const users = scram.flatMap((user) => ['--add-scram', user])
+const formatted = await Promise.all(ids.map((id, i) => {
+  const filled = { ...ports[i], ID: id, VOTERS: voters, FOLDER: folder }
+  const file = join(folder, `server-${id}.properties`)
+  writeFileSync(file, texts.join('\n').replace(/@(\w+)@/g, (_, name) => filled[name]))
+  const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', file, ...users]
+  return new Promise((resolve) => { spawn('java', [...java, ...format], { stdio: ['ignore', log, log] }).once('exit', resolve) })
+}))
+if (formatted.some((code) => code !== 0)) sayFailed()
+else ids.forEach((id, i) => start(id, join(folder, `server-${id}.properties`), ports[i].PLAINTEXT, 1))
