@@ -1,20 +1,25 @@
-import type { EventBatch, Holes, Mark, Offset, ReadLimits, RecordedEvent } from '../../src/index.js'
+import type { EventBatch, Holes, Mark, Offset, ReadLimits, Reads, RecordedEvent } from '../../src/index.js'
 import type { PageChain } from './chain.js'
-import type { EventReader, RawRecord } from './event.js'
+import type { RawRecord } from './mapping.js'
 import { keptAt, makeMark, type KeptRecord, type LogIdentity } from './mark.js'
 import type { RecordPage } from './page.js'
+import type { Pass } from './pass.js'
+import type { PageReader } from './payload/readers.js'
 
 const NO_HOLES: Holes = { control: 0, aborted: 0, filtered: 0, compactedOrLost: 0 }
 
 /** A page, with all that is needed to make events and marks of its records. */
-export interface ReadPage {
+export interface ReadPage extends PageReader {
   readonly page: RecordPage
   readonly partition: string
   readonly identity: LogIdentity
-  readonly reader: EventReader
   readonly chain: PageChain | null
   /** The last records before the page. */
   readonly kept: readonly KeptRecord[]
+  /** The pass that the page belongs to; null where the topic is not compacted. */
+  readonly pass: Pass | null
+  /** The one that begins behind it, where it reached the end. */
+  readonly passBehind: Pass | null
 }
 
 /**
@@ -23,6 +28,8 @@ export interface ReadPage {
  */
 export function* batchesOf(read: ReadPage, limits: ReadLimits): Generator<EventBatch, void, void> {
   const { page } = read
+  // Nothing followed, not even a hole: that alone is to be told.
+  if (page.count === 0 && page.holes.length === 0) yield new KafkaBatch(read, 0, 0, page.through, NO_HOLES)
   const mostByBytes = page.recordBytes === 0 ? limits.events : Math.floor(limits.bytes / page.recordBytes)
   const most = Math.max(1, Math.min(limits.events, mostByBytes))
   let from = 0
@@ -35,6 +42,7 @@ export function* batchesOf(read: ReadPage, limits: ReadLimits): Generator<EventB
       continue
     }
     const limit = Math.min(page.count, from + most)
+    const firstHole = hole
     const counts = { ...NO_HOLES }
     let to = limit
     for (let next = page.holes[hole]; next !== undefined && next.before <= to; next = page.holes[++hole]) {
@@ -44,7 +52,7 @@ export function* batchesOf(read: ReadPage, limits: ReadLimits): Generator<EventB
       }
       counts[next.reason] += next.to - next.from + 1
     }
-    yield new KafkaBatch(read, from, to, throughOf(page, to, hole), counts)
+    yield new KafkaBatch(read, from, to, throughOf(page, to, hole), counts, firstHole)
     from = to
   }
 }
@@ -59,6 +67,8 @@ function throughOf(page: RecordPage, to: number, hole: number): Offset {
 interface Latest {
   readonly i: number
   readonly record: RawRecord
+  /** Told without parsing; null: it can't be; undefined: not asked for yet. */
+  type: string | null | undefined
   event: RecordedEvent | null
 }
 
@@ -69,51 +79,72 @@ class KafkaBatch implements EventBatch {
   readonly through: Offset
   readonly holes: Holes
   readonly bytes: number
+  readonly atEnd: boolean
   readonly #read: ReadPage
   readonly #from: number
+  readonly #firstHole: number
   /** The record asked for last: its columns and its event are asked for one after the other. */
   #latest: Latest | null = null
 
-  constructor(read: ReadPage, from: number, to: number, through: Offset, holes: Holes) {
+  constructor(read: ReadPage, from: number, to: number, through: Offset, holes: Holes, firstHole = read.page.holes.length) {
     this.partition = read.partition
     this.length = to - from
     this.through = through
     this.holes = holes
     this.bytes = this.length * read.page.recordBytes
+    this.atEnd = read.page.atEnd && through === read.page.through
     this.#read = read
     this.#from = from
+    this.#firstHole = firstHole
+  }
+
+  holesBefore(i: number): Holes {
+    const { holes } = this.#read.page
+    const counts = { ...NO_HOLES }
+    for (let at = this.#firstHole; at < holes.length; at++) {
+      const { before, reason, from, to } = holes[at] as (typeof holes)[number]
+      if (before > this.#from + i || reason === null) break
+      counts[reason] += to - from + 1
+    }
+    return counts
   }
 
   offsetAt(i: number): Offset { return this.#read.page.offsetAt(this.#from + i) }
 
-  typeAt(i: number): string { return this.#read.reader.plainType(this.#record(i).record) ?? this.#parse(i).type }
+  typeAt(i: number): string { return this.#plainType(this.#record(i)) ?? this.#parse(i).type }
 
   keyAt(i: number): string | null { return this.#read.reader.plainKey(this.#record(i).record) ?? this.#parse(i).key }
 
-  event(i: number): RecordedEvent {
-    const event = this.#parse(i)
+  event(i: number, reads?: Reads): RecordedEvent {
+    const event = this.#parse(i, reads)
     // The next one who asks gets data of his own.
     this.#record(i).event = null
     return event
   }
 
   markAt(i: number): Mark {
-    const { page, identity, chain, kept } = this.#read
+    const { page, identity, chain, kept, pass, passBehind, schemas } = this.#read
     const index = this.#from + i
-    return makeMark(identity, keptAt(page, index, kept), chain?.inputAt(index) ?? null)
+    const isLast = index === page.count - 1
+    const passThere = isLast ? passBehind ?? pass : pass
+    return makeMark(identity, keptAt(page, index, kept), chain?.inputAt(index) ?? null, passThere, schemas?.hashesAt(index) ?? null)
   }
 
-  #parse(i: number): RecordedEvent {
+  #parse(i: number, reads?: Reads): RecordedEvent {
     const latest = this.#record(i)
     if (latest.event !== null) return latest.event
     const { reader } = this.#read
-    const event = reader.event(latest.record)
-    if ((reader.plainType(latest.record) ?? event.type) !== event.type) throw reader.ambiguous(latest.record)
+    const event = reader.event(latest.record, reads)
+    if ((this.#plainType(latest) ?? event.type) !== event.type) throw reader.ambiguous(latest.record)
     return (latest.event = event)
+  }
+
+  #plainType(latest: Latest): string | null {
+    return latest.type === undefined ? (latest.type = this.#read.reader.plainType(latest.record)) : latest.type
   }
 
   #record(i: number): Latest {
     if (this.#latest?.i === i) return this.#latest
-    return (this.#latest = { i, record: this.#read.page.recordAt(this.#from + i), event: null })
+    return (this.#latest = { i, record: this.#read.page.recordAt(this.#from + i), type: undefined, event: null })
   }
 }

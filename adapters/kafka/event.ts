@@ -1,44 +1,15 @@
-import { isAscii, isUtf8 } from 'node:buffer'
+import { isUtf8 } from 'node:buffer'
 import {
-  findBigIntegers, isRehydrateError, parseJson, RehydrateError, suspectDigits, type Offset, type RecordedEvent,
+  fieldAt, findBigIntegers, UNREADABLE, type EnvelopeParts, type Reads, type RecordedEvent, type RehydrateError,
 } from '../../src/index.js'
-import { ENVELOPE_TYPE, fieldAt, headerText, isObject, timeOf, typeOfEnvelope } from './fields.js'
+import { ENVELOPE_TYPE, headerText, isObject, keyText, timeOf, typeOfEnvelope } from './fields.js'
+import type { EventMapping, KafkaRecord, RawRecord, Selector } from './mapping.js'
+import { unknownShape, type Place } from './payload/refusals.js'
+import { ValueReader, type PayloadKind, type ReadValue } from './payload/value.js'
+import type { SchemaReader } from './payload/wire-format.js'
+import { ValueScans } from './scan.js'
 
-/** A record of a topic, decoded, for a function of the `event` option. */
-export interface KafkaRecord {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: Offset
-  readonly timestampMs: number | null
-  readonly key: Uint8Array | null
-  /** The parsed JSON; with `payload: 'raw'` the bytes; null for a tombstone. */
-  readonly value: unknown
-  /** The last one of a name counts. What is not UTF-8 comes as base64. */
-  readonly headers: Readonly<Record<string, string>>
-}
-
-/** Where a part of an event is: in a header, at a path of the JSON value (`meta.kind`), or what a pure function says. */
-export type Selector = { readonly header: string } | { readonly field: string } | ((record: KafkaRecord) => unknown)
-
-export interface EventMapping {
-  readonly type?: Selector
-  readonly key?: Selector
-  readonly data?: Selector
-  readonly id?: Selector
-  /** Integer ms since 1970, or ISO 8601 with Z or an offset. */
-  readonly recordedAt?: Selector
-  /** An integer from 1, or its text. */
-  readonly schemaVersion?: Selector
-}
-
-/** A record as the batch reader gives it: buffers, nothing decoded. */
-export interface RawRecord {
-  readonly offset: Offset
-  readonly timestampMs: number | null
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly headers: readonly { readonly name: string; readonly value: Buffer | null }[]
-}
+export type { EventMapping, KafkaRecord, RawRecord, Selector } from './mapping.js'
 
 /** A null value without a type of its own. */
 const TOMBSTONE = '$tombstone'
@@ -46,51 +17,106 @@ type Picked = Partial<Record<keyof EventMapping, unknown>>
 const NOTHING_PICKED: Picked = {}
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
 
-/** Makes events of the records of one partition. Errors: EVENT_SHAPE_UNKNOWN, NUMBER_INEXACT, LOG_CORRUPT. */
+/** How keys and values are written. */
+export interface PayloadForm {
+  readonly value: PayloadKind
+  readonly key: 'utf8' | 'registry'
+  /** Of the page that the records are in; null: without a registry. */
+  readonly schemas: ReadonlyMap<number, SchemaReader> | null
+}
+
+/** Makes events of the records of one partition. Errors: EVENT_SHAPE_UNKNOWN, EVENT_INVALID, NUMBER_INEXACT, LOG_CORRUPT. */
 export class EventReader {
   readonly #topic: string
   readonly #partition: number
   readonly #name: string
   readonly #mapping: EventMapping
   readonly #selectors: readonly (readonly [keyof EventMapping, Selector])[]
-  readonly #isRaw: boolean
+  readonly #form: PayloadForm
+  readonly #values: ValueReader
+  /** Null where values are not plain JSON. */
+  readonly #scans: ValueScans | null
 
-  constructor(topic: string, partition: number, mapping: EventMapping, payload: 'json' | 'raw') {
+  constructor(topic: string, partition: number, mapping: EventMapping, form: PayloadForm) {
     this.#topic = topic
     this.#partition = partition
     this.#name = `${topic}/${partition}`
     this.#mapping = mapping
     this.#selectors = (Object.entries(mapping) as [keyof EventMapping, Selector | undefined][])
       .flatMap(([part, selector]) => (selector === undefined ? [] : [[part, selector] as const]))
-    this.#isRaw = payload === 'raw'
+    this.#form = form
+    this.#values = new ValueReader(this.#name, form.value, form.schemas)
+    this.#scans = form.value === 'json' && form.schemas === null ? new ValueScans(mapping) : null
   }
 
   /** The type, where it can be told without parsing the value; null where it can not. */
   plainType(record: RawRecord): string | null {
-    if (this.#mapping.type !== undefined) return null
-    const header = record.headers.length === 0 ? null : headerType(record)
+    const { type } = this.#mapping
+    if (type !== undefined) return typeof type === 'object' && 'topic' in type ? this.#topic : null
+    const isCloudEvent = this.#form.value === 'cloudevents'
+    const header = headerType(record, isCloudEvent)
     if (header !== null) return header
-    if (record.value === null) return TOMBSTONE
-    return this.#isRaw ? null : typeOfEnvelope(record.value)
+    if (isTombstone(record)) return isCloudEvent ? null : TOMBSTONE
+    if (isCloudEvent) return null
+    if (this.#form.schemas !== null) return this.#values.schemaName(record)
+    if (this.#form.value !== 'json') return null
+    const { within } = record
+    if (within !== undefined) return typeOfEnvelope(within.bytes, within.valueFrom, within.valueTo)
+    return record.value === null ? null : typeOfEnvelope(record.value, 0, record.value.length)
   }
 
   /** The key, where it can be told without parsing the value; undefined where it can not. */
   plainKey(record: RawRecord): string | undefined {
-    return this.#mapping.key === undefined && record.key !== null ? this.#text(record, record.key) : undefined
+    const isPlain = this.#mapping.key === undefined && this.#form.key === 'utf8'
+    return isPlain ? this.#recordKey(record) ?? undefined : undefined
   }
 
-  event(record: RawRecord): RecordedEvent {
-    const { offset, timestampMs, key } = record
-    const isSuspect = !this.#isRaw && record.value !== null && suspectDigits(record.value, 0, record.value.length)
-    const value = this.#value(record, isSuspect)
-    const headers = record.headers.length === 0 ? NO_HEADERS : headersOf(record)
+  /** With `reads`, only what they say of the data, where the value is JSON and nothing that is mapped takes all of it. */
+  event(record: RawRecord, reads?: Reads): RecordedEvent {
+    return (this.#scans !== null && this.#selectors.length === 0 ? this.#bareEnvelope(record, this.#scans, reads) : null)
+      ?? this.#anyEvent(record, reads)
+  }
+
+  /** Most of all records: an envelope in JSON, without headers of its own. Null for any other, and for what is not as it must be. */
+  #bareEnvelope(record: RawRecord, scans: ValueScans, reads: Reads | undefined): RecordedEvent | null {
+    if (isTombstone(record) || record.headers.length > 0) return null
+    const value = reads === undefined ? scans.parse(record) : scans.scan(record, reads)
+    if (!isObject(value) || !isEnvelope(value)) return null
+    const { type, data, id = null, schemaVersion = 1, recordedAt = null, headers = null, key = null } = value as Partial<EnvelopeParts>
+    const isPlain = (id === null || typeof id === 'string') && schemaVersion === 1 && headers === null
+    if (!isPlain) return null
+    return {
+      partition: this.#name,
+      offset: record.offset,
+      type: type as string,
+      schemaVersion: 1,
+      key: this.#recordKey(record) ?? this.#optionalText(record, 'key', key),
+      data,
+      bigIntegers: scans.isWide ? findBigIntegers(data) : null,
+      recordedAtMs: this.#time(record, recordedAt),
+      headers: NO_HEADERS,
+      id,
+    }
+  }
+
+  #anyEvent(record: RawRecord, reads: Reads | undefined): RecordedEvent {
+    const { offset, timestampMs } = record
+    const allHeaders = headersOf(record)
+    const cloudEvent = this.#form.value === 'cloudevents' ? this.#values.cloudEvent(record, allHeaders) : null
+    const scanned = reads === undefined || isTombstone(record) ? null : this.#scan(record, reads)
+    const { value, schema, isWide } = cloudEvent ?? scanned ?? this.#values.read(record)
+    const headers = cloudEvent?.headers ?? allHeaders
     const picked = this.#selectors.length === 0 ? NOTHING_PICKED
-      : this.#pick({ topic: this.#topic, partition: this.#partition, offset, timestampMs, key, value, headers })
-    const ownType = picked.type === undefined ? headerType(record) : this.#type(record, picked.type)
-    const envelope = ownType === null && isObject(value) && isEnvelope(value) ? value : null
-    const type = ownType ?? envelope?.type ?? (record.value === null ? TOMBSTONE : null)
+      : this.#pick({ topic: this.#topic, partition: this.#partition, offset, timestampMs, key: record.key, value, schema, headers })
+    const ownType = picked.type !== undefined ? this.#type(record, picked.type)
+      : cloudEvent !== null ? null : headerType(record, false) ?? schema
+    // What is mapped said nothing: it may be an envelope after all, of which other parts count.
+    if (ownType === null && scanned !== null && this.#selectors.length > 0) return this.#anyEvent(record, undefined)
+    const envelope = cloudEvent?.parts ?? (ownType === null && isObject(value) && isEnvelope(value) ? value : null)
+    const type = ownType ?? this.#type(record, envelope?.type ?? (isTombstone(record) ? TOMBSTONE : null))
+    if (type === null && scanned !== null) return this.#anyEvent(record, undefined)
     if (type === null) throw this.#unknown(record, 'has no type', value)
-    const from = <T>(name: keyof EventMapping & keyof Envelope, fallback: T): unknown =>
+    const from = <T>(name: keyof EventMapping & keyof EnvelopeParts, fallback: T): unknown =>
       picked[name] ?? envelope?.[name] ?? fallback
     const data = 'data' in picked ? picked.data ?? null : envelope === null ? value : envelope.data
     return {
@@ -100,25 +126,10 @@ export class EventReader {
       schemaVersion: this.#version(record, from('schemaVersion', 1)),
       key: this.#key(record, picked.key, envelope),
       data,
-      bigIntegers: isSuspect ? findBigIntegers(data) : null,
+      bigIntegers: isWide ? findBigIntegers(data) : null,
       recordedAtMs: this.#time(record, from('recordedAt', null)),
       headers: envelope === null ? headers : this.#headers(record, headers, envelope.headers),
       id: this.#optionalText(record, 'id', from('id', null)),
-    }
-  }
-
-  #value(record: RawRecord, isSuspect: boolean): unknown {
-    const { value } = record
-    // A copy: what a handler gets must not reach into the fetch it came with.
-    if (value === null || this.#isRaw) return value === null ? null : new Uint8Array(value)
-    const isPlain = isAscii(value)
-    if (!isPlain && !isUtf8(value)) throw this.#unknown(record, 'is not UTF-8')
-    const json = isPlain ? value.toString('latin1') : value.toString()
-    try {
-      return isSuspect ? parseJson(json, { int64: 'wide', where: this.#place(record) }) : JSON.parse(json)
-    } catch (cause) {
-      if (isRehydrateError(cause)) throw cause
-      throw this.#unknown(record, 'is not JSON', undefined, cause)
     }
   }
 
@@ -127,6 +138,8 @@ export class EventReader {
     for (const [name, selector] of this.#selectors) {
       if (typeof selector === 'function') picked[name] = selector(record)
       else if ('header' in selector) picked[name] = record.headers[selector.header]
+      else if ('schema' in selector) picked[name] = record.schema ?? undefined
+      else if ('topic' in selector) picked[name] = record.topic
       else picked[name] = fieldAt(record.value, selector.field)
     }
     return picked
@@ -138,10 +151,26 @@ export class EventReader {
     throw this.#unknown(record, 'has a type that is not a text', type)
   }
 
-  #key(record: RawRecord, picked: unknown, envelope: Envelope | null): string | null {
+  #key(record: RawRecord, picked: unknown, envelope: EnvelopeParts | null): string | null {
     if (picked !== undefined && picked !== null) return this.#optionalText(record, 'key', picked)
-    if (record.key !== null) return this.#text(record, record.key)
-    return this.#optionalText(record, 'key', envelope?.key ?? null)
+    if (this.#form.key === 'registry' && record.key !== null) return this.#values.registeredKey(record, record.key)
+    const own = this.#form.key === 'registry' ? null : this.#recordKey(record)
+    return own !== null ? own : this.#optionalText(record, 'key', envelope?.key ?? null)
+  }
+
+  #recordKey(record: RawRecord): string | null {
+    const { within } = record
+    const plain = within === undefined || within.keyFrom < 0 ? null : keyText(within.bytes, within.keyFrom, within.keyTo)
+    if (plain !== null) return plain
+    const { key } = record
+    return key === null ? null : this.#text(record, key)
+  }
+
+  #scan(record: RawRecord, reads: Reads): ReadValue | null {
+    if (this.#scans === null) return null
+    const isTyped = this.#mapping.type !== undefined || headerType(record, false) !== null
+    const value = this.#scans.scan(record, reads, isTyped)
+    return value === UNREADABLE ? null : { value, schema: null, isWide: this.#scans.isWide }
   }
 
   /** Two keys must never become one, as they would if what is not UTF-8 were replaced. */
@@ -175,7 +204,7 @@ export class EventReader {
     throw this.#unknown(record, 'has headers in its envelope that are not texts', more)
   }
 
-  #place({ offset }: RawRecord): { partition: string; offset: Offset } {
+  #place({ offset }: RawRecord): Place {
     return { partition: this.#name, offset }
   }
 
@@ -185,45 +214,34 @@ export class EventReader {
   }
 
   #unknown(record: RawRecord, what: string, actual?: unknown, cause?: unknown): RehydrateError {
-    const fields = isObject(actual) ? ` Its fields: ${Object.keys(actual).slice(0, 20).join(', ')}.` : ''
-    return new RehydrateError('EVENT_SHAPE_UNKNOWN', {
-      message: `The record ${this.#name}@${record.offset} ${what}.${fields}`,
-      ...this.#place(record),
-      ...(!isObject(actual) && actual !== undefined && { actual }),
-      why: 'An event is a record with a header `type` or `ce_type`, or one whose JSON value has `type` and `data`.',
-      fix: "Say where the parts are: event: { type: { header: '…' } | { field: '…' } | (record) => …, key, data, id, recordedAt }.",
-      cause,
-    })
+    return unknownShape(this.#place(record), what, actual, cause)
   }
 }
 
-/** The object of the log format of files. */
-interface Envelope {
-  readonly type: string
-  readonly data: unknown
-  readonly key?: unknown
-  readonly id?: unknown
-  readonly recordedAt?: unknown
-  readonly schemaVersion?: unknown
-  readonly headers?: unknown
+function isTombstone(record: RawRecord): boolean {
+  return record.within === undefined ? record.value === null : record.within.valueFrom < 0
 }
 
 /** Both must be there: a value that merely has a field `type` would lose all its others. */
-function isEnvelope(value: Readonly<Record<string, unknown>>): value is Readonly<Record<string, unknown>> & Envelope {
+function isEnvelope(value: Readonly<Record<string, unknown>>): boolean {
   return typeof value[ENVELOPE_TYPE] === 'string' && value[ENVELOPE_TYPE] !== '' && Object.hasOwn(value, 'data')
 }
 
-function headerType(record: RawRecord): string | null {
+/** Of a CloudEvent only `ce_type` is one. */
+function headerType(record: RawRecord, isCloudEvent: boolean): string | null {
+  const { headers } = record
+  if (headers.length === 0) return null
   let type = ''
   let cloudEventsType = ''
-  for (const { name, value } of record.headers) {
-    if (name === 'type') type = headerText(value)
+  for (const { name, value } of headers) {
+    if (name === 'type' && !isCloudEvent) type = headerText(value)
     if (name === 'ce_type') cloudEventsType = headerText(value)
   }
   return type || cloudEventsType || null
 }
 
 function headersOf(record: RawRecord): Readonly<Record<string, string>> {
+  const { headers } = record
   // Not assigned one by one: a header may be called __proto__.
-  return Object.fromEntries(record.headers.map(({ name, value }) => [name, headerText(value)]))
+  return headers.length === 0 ? NO_HEADERS : Object.fromEntries(headers.map(({ name, value }) => [name, headerText(value)]))
 }

@@ -1,10 +1,17 @@
 import { RehydrateError } from '../../src/index.js'
+import { describeConfigs } from './admin-messages.js'
 import { brokerError, Passing, UNKNOWN_TOPIC } from './broker-errors.js'
 import type { Connections } from './connections.js'
-import { describeCleanup, metadata, type Metadata } from './messages.js'
+import { metadata, type Metadata } from './messages.js'
 import type { ClusterView, TopicPartition, TopicView } from './port.js'
+import { pause } from './retry.js'
 
 const LEADER_NOT_AVAILABLE = 5
+/** Between two questions for the leaders: a cluster in trouble is not asked by every partition that is in trouble. */
+const REFRESH_PAUSE_MS = 100
+const CONFIGS = [
+  'cleanup.policy', 'delete.retention.ms', 'min.compaction.lag.ms', 'retention.ms', 'retention.bytes', 'message.timestamp.type',
+]
 
 export interface Leader {
   /** −1: none at the moment. */
@@ -20,6 +27,7 @@ export class Leaders {
   readonly #topicIds = new Map<string, string>()
   readonly #leaders = new Map<string, Leader>()
   #stale = false
+  #askedMs = 0
   #refreshing: Promise<void> | null = null
 
   constructor(connections: Connections) {
@@ -32,14 +40,14 @@ export class Leaders {
     const existing = answer.topics.filter(({ error }) => error !== UNKNOWN_TOPIC)
     for (const { error, name } of existing) if (error !== 0) throw brokerError(error, `topic ${name}`)
     const names = existing.map(({ name }) => name)
-    const policies = names.length === 0 ? [] : await this.#connections.sendAny(describeCleanup(names))
-    const cleanup = new Map(policies.map(({ error, topic, cleanup: policy }) => [topic, error === 0 ? policy : null]))
+    const configs = names.length === 0 ? [] : await this.#connections.sendAny(describeConfigs(names, CONFIGS))
+    const valuesOf = new Map(configs.map(({ error, topic, values }) => [topic, error === 0 ? values : new Map<string, null>()]))
     for (const topic of topics) this.#topicIds.delete(topic)
     for (const { name, topicId } of existing) this.#topicIds.set(name, topicId)
     this.#learn(answer)
     const views = existing.map(({ name, topicId, partitions }): [string, TopicView] => {
-      const compacted = isCompacted(cleanup.get(name) ?? null)
-      return [name, { topicId, compacted, partitions: partitions.map(({ partition, leaderEpoch }) => ({ partition, leaderEpoch })) }]
+      const numbers = partitions.map(({ partition, leaderEpoch }) => ({ partition, leaderEpoch }))
+      return [name, { topicId, partitions: numbers, ...configOf(valuesOf.get(name) ?? new Map()) }]
     })
     return { clusterId: answer.clusterId, topics: new Map(views) }
   }
@@ -63,6 +71,13 @@ export class Leaders {
     return nodes
   }
 
+  /** The leader of one partition. Throws Passing where it has none at the moment. */
+  async of<Item extends TopicPartition>(partition: Item): Promise<Item & Leader> {
+    const [led] = [...(await this.byNode([partition])).values()].flat() as [Item & Leader]
+    if (led.nodeId < 0) throw noLeader(nameOf(partition))
+    return led
+  }
+
   /** Once for all who need it. */
   #refresh(): Promise<void> {
     this.#refreshing ??= this.#ask().finally(() => { this.#refreshing = null })
@@ -70,6 +85,8 @@ export class Leaders {
   }
 
   async #ask(): Promise<void> {
+    await pause(this.#askedMs + REFRESH_PAUSE_MS, [])
+    this.#askedMs = Date.now()
     const answer = await this.#connections.sendAny(metadata([...this.#topicIds.keys()]))
     for (const { error, name, topicId } of answer.topics) {
       if (error !== 0) throw brokerError(error, `topic ${name}`)
@@ -96,8 +113,23 @@ export function noLeader(name: string): Error { return brokerError(LEADER_NOT_AV
 
 export function noAnswer(name: string): Passing { return new Passing(`The broker says nothing of ${name}.`) }
 
-function isCompacted(policy: string | null): boolean | null {
-  return policy === null ? null : policy.split(',').some((word) => word.trim() === 'compact')
+function configOf(values: ReadonlyMap<string, string | null>): Omit<TopicView, 'topicId' | 'partitions'> {
+  const policy = values.get('cleanup.policy')?.split(',').map((word) => word.trim()) ?? null
+  const numberOf = (name: string): number | null => {
+    const text = values.get(name) ?? null
+    return text === null ? null : Number(text)
+  }
+  // −1 says: no bound. Where nothing is deleted, there is none either.
+  const boundOf = (name: string): number | null => policy?.includes('delete') === false || numberOf(name) === -1 ? Infinity : numberOf(name)
+  const stamps = values.get('message.timestamp.type') ?? null
+  return {
+    compacted: policy?.includes('compact') ?? null,
+    deleteRetentionMs: numberOf('delete.retention.ms'),
+    minCompactionLagMs: numberOf('min.compaction.lag.ms'),
+    retentionMs: boundOf('retention.ms'),
+    retentionBytes: boundOf('retention.bytes'),
+    timestampType: stamps === null ? null : stamps === 'LogAppendTime' ? 'append' : 'create',
+  }
 }
 
 function recreated(topic: string, expected: string | undefined, actual: string): RehydrateError {

@@ -1,6 +1,8 @@
 import type { Mark, Offset, Value } from '../../src/index.js'
 import type { BlockStart } from './chain.js'
 import type { RecordPage } from './page.js'
+import type { Pass } from './pass.js'
+import type { SchemaHashes } from './payload/pins.js'
 
 export type Isolation = 'read_committed' | 'read_uncommitted'
 
@@ -29,6 +31,10 @@ export interface KafkaProof extends LogIdentity {
   readonly records: readonly KeptRecord[]
   /** The block that the last one is in; null where no chain is kept. */
   readonly block: { readonly offset: Offset; readonly chain: string } | null
+  /** Of a topic that is compacted, or may be. It is of the time, not of the log: the only part that two readers do not share. */
+  readonly pass?: Pass
+  /** SHA-256 of the schemas of the registry that were met, by their ids; left out where there were none. */
+  readonly schemas?: Readonly<Record<string, string>>
 }
 
 export function idOf({ clusterId, topicId, partition, isolation }: LogIdentity): string {
@@ -37,11 +43,25 @@ export function idOf({ clusterId, topicId, partition, isolation }: LogIdentity):
 
 export function makeMark(
   identity: LogIdentity, records: readonly KeptRecord[], at: { readonly input: string; readonly block: BlockStart } | null,
+  pass: Pass | null, schemas: SchemaHashes | null,
 ): Mark {
   const block = at === null ? null : { offset: at.block.offset, chain: at.block.chain.toString('hex') }
-  const proof: KafkaProof = { ...identity, records, block }
+  const met = schemas === null || schemas.size === 0 ? null : Object.fromEntries(schemas)
+  const proof: KafkaProof = { ...identity, records, block, ...(pass !== null && { pass }), ...(met !== null && { schemas: met }) }
   const earlier = at?.block.earlier ?? null
   return { id: idOf(identity), input: at?.input ?? null, ...(earlier !== null && { earlier }), proof: proof as unknown as Value }
+}
+
+/** The mark in another pass. */
+export function inPass(mark: Mark, pass: Pass): Mark {
+  const proof = { ...(mark.proof as unknown as KafkaProof), pass }
+  return { ...mark, proof: proof as unknown as Value }
+}
+
+/** Null where the mark names none. */
+export function passOf(mark: Mark): Pass | null {
+  const pass = (mark.proof as unknown as Partial<KafkaProof> | null)?.pass
+  return Number.isSafeInteger(pass?.since) && Number.isFinite(pass?.beganMs) ? pass as Pass : null
 }
 
 /** The last records up to and with one of a page; `before`: those that were kept before the page. */

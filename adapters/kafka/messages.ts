@@ -1,11 +1,13 @@
-import type { FetchedPartition, FetchLimits, FetchRequest, TopicPartition } from './port.js'
+import type { FetchedPartition, FetchRequest, TopicPartition } from './port.js'
 import { WireReader, WireWriter } from './wire.js'
 
-/** One request, and how its answer is read. Versions are such that brokers from 2.8 to 4.x know. */
+/** One request, and how its answer is read, which begins with a throttle time. Versions are such that brokers from 2.8 to 4.x know. */
 export interface Exchange<Answer> {
   readonly apiKey: number
   readonly apiName: string
   readonly apiVersion: number
+  /** In the newer of the two spellings. */
+  readonly flexible: boolean
   readonly body: Buffer
   /** Throws RangeError where the answer is not such a message. */
   read(bytes: Buffer): Answer
@@ -13,7 +15,7 @@ export interface Exchange<Answer> {
 
 export const FETCH_API = 1
 
-interface Address {
+export interface Address {
   readonly nodeId: number
   readonly host: string
   readonly port: number
@@ -38,7 +40,7 @@ export function metadata(topics: readonly string[]): Exchange<Metadata> {
   const writer = new WireWriter(true)
   writer.array(topics, (name) => writer.uuid('A'.repeat(22)).string(name).tags())
   return {
-    apiKey: 3, apiName: 'Metadata', apiVersion: 12,
+    apiKey: 3, apiName: 'Metadata', apiVersion: 12, flexible: true,
     body: writer.boolean(false).boolean(false).tags().bytes(),
     read(bytes) {
       const reader = new WireReader(bytes, true)
@@ -95,7 +97,7 @@ export function listOffsets(partitions: readonly LedPartition[], timeMs: number,
     writer.string(topic).array(members, ({ partition, leaderEpoch }) => writer.int32(partition).int32(leaderEpoch).int64(timeMs))
   })
   return {
-    apiKey: 2, apiName: 'ListOffsets', apiVersion: 5,
+    apiKey: 2, apiName: 'ListOffsets', apiVersion: 5, flexible: false,
     body: writer.bytes(),
     read(bytes) {
       const reader = new WireReader(bytes, false)
@@ -125,7 +127,7 @@ export function offsetForLeaderEpoch(of: LedPartition, epoch: number): Exchange<
     writer.string(topic).array([partition], () => writer.int32(partition).int32(leaderEpoch).int32(epoch))
   })
   return {
-    apiKey: 23, apiName: 'OffsetForLeaderEpoch', apiVersion: 3,
+    apiKey: 23, apiName: 'OffsetForLeaderEpoch', apiVersion: 3, flexible: false,
     body: writer.bytes(),
     read(bytes) {
       const reader = new WireReader(bytes, false)
@@ -138,73 +140,58 @@ export function offsetForLeaderEpoch(of: LedPartition, epoch: number): Exchange<
   }
 }
 
-export interface TopicPolicy {
-  readonly error: number
-  readonly topic: string
-  /** `cleanup.policy`; null where the broker does not say. */
-  readonly cleanup: string | null
-}
-
-export function describeCleanup(topics: readonly string[]): Exchange<TopicPolicy[]> {
-  const writer = new WireWriter(false)
-  writer.array(topics, (topic) => writer.int8(2).string(topic).array(['cleanup.policy'], (name) => writer.string(name)))
-  return {
-    apiKey: 32, apiName: 'DescribeConfigs', apiVersion: 1,
-    body: writer.boolean(false).bytes(),
-    read(bytes) {
-      const reader = new WireReader(bytes, false)
-      reader.int32()
-      return reader.array(() => {
-        const error = reader.int16()
-        reader.string()
-        reader.int8()
-        const topic = reader.string() ?? ''
-        const values = reader.array(() => {
-          const entry = [reader.string() ?? '', reader.string()] as const
-          reader.boolean()
-          reader.int8()
-          reader.boolean()
-          reader.array(() => [reader.string(), reader.string(), reader.int8()])
-          return entry
-        })
-        return { error, topic, cleanup: new Map(values).get('cleanup.policy') ?? null }
-      })
-    },
-  }
-}
-
 export interface FetchFrom extends FetchRequest, LedPartition {
   readonly topicId: string
+  readonly bytes: number
+}
+
+/** Of the whole request. */
+export interface FetchTerms {
+  readonly bytes: number
+  readonly waitMs: number
+  readonly readCommitted: boolean
+  /** Where we are, so that the leader may name a replica that is nearer; "": nowhere. */
+  readonly rack: string
 }
 
 export interface FetchAnswer {
+  readonly throttleMs: number
   /** Of the whole request. */
   readonly error: number
-  readonly partitions: readonly (FetchedPartition & { readonly error: number })[]
+  readonly partitions: readonly FetchedFrom[]
 }
 
-/** By topic id with version 13, so that a topic which was made again under its name is not read on; by name with version 11. */
-export function fetchRecords(requests: readonly FetchFrom[], limits: FetchLimits, version: 11 | 13): Exchange<FetchAnswer> {
+export interface FetchedFrom extends FetchedPartition {
+  readonly error: number
+  /** The node that is to be asked instead; −1: this one is right. */
+  readonly preferredReplica: number
+}
+
+/**
+ * By topic id with version 13, so that a topic which was made again under its name is not read on; by name with version 11. The requests
+ * are to be in the order of `inWireOrder`, in which the broker serves them.
+ */
+export function fetchRecords(requests: readonly FetchFrom[], terms: FetchTerms, version: 11 | 13): Exchange<FetchAnswer> {
   const byId = version === 13
-  const writer = new WireWriter(byId).int32(-1).int32(limits.waitMs).int32(1).int32(clamp(limits.bytes))
+  const writer = new WireWriter(byId).int32(-1).int32(terms.waitMs).int32(1).int32(clamp(terms.bytes))
   // No fetch session: its epoch is −1, and each request names all it wants.
-  writer.int8(limits.readCommitted ? 1 : 0).int32(0).int32(-1)
+  writer.int8(terms.readCommitted ? 1 : 0).int32(0).int32(-1)
   writer.array(byTopic(requests), ([topic, members]) => {
     if (byId) writer.uuid((members[0] as FetchFrom).topicId)
     else writer.string(topic)
-    writer.array(members, ({ partition, leaderEpoch, offset }) => {
+    writer.array(members, ({ partition, leaderEpoch, offset, bytes }) => {
       writer.int32(partition).int32(leaderEpoch).int64(offset)
       if (byId) writer.int32(-1)
-      writer.int64(-1).int32(clamp(limits.bytesPerPartition)).tags()
+      writer.int64(-1).int32(clamp(bytes)).tags()
     }).tags()
   })
   const names = new Map(requests.map(({ topic, topicId }) => [topicId, topic]))
   return {
-    apiKey: FETCH_API, apiName: 'Fetch', apiVersion: version,
-    body: writer.array([], () => {}).string('').tags().bytes(),
+    apiKey: FETCH_API, apiName: 'Fetch', apiVersion: version, flexible: byId,
+    body: writer.array([], () => {}).string(terms.rack).tags().bytes(),
     read(bytes) {
       const reader = new WireReader(bytes, byId)
-      reader.int32()
+      const throttleMs = reader.int32()
       const error = reader.int16()
       reader.int32()
       const topics = reader.array(() => {
@@ -213,12 +200,12 @@ export function fetchRecords(requests: readonly FetchFrom[], limits: FetchLimits
         reader.tags()
         return partitions
       })
-      return { error, partitions: topics.flat() }
+      return { throttleMs, error, partitions: topics.flat() }
     },
   }
 }
 
-function fetchedPartition(reader: WireReader, topic: string): FetchedPartition & { error: number } {
+function fetchedPartition(reader: WireReader, topic: string): FetchedFrom {
   const partition = reader.int32()
   const error = reader.int16()
   const highWatermark = reader.int64()
@@ -229,22 +216,32 @@ function fetchedPartition(reader: WireReader, topic: string): FetchedPartition &
     reader.tags()
     return transaction
   })
-  reader.int32()
+  const preferredReplica = reader.int32()
   const records = reader.byteString()
   reader.tags()
-  return { topic, partition, error, highWatermark, lastStableOffset, startOffset, aborted, records }
+  return { topic, partition, error, preferredReplica, highWatermark, lastStableOffset, startOffset, aborted, records }
 }
 
-function perTopic<Item>(reader: WireReader, read: (topic: string) => Item): Item[] {
+/** A request names each topic once. */
+export function inWireOrder<Item extends TopicPartition>(items: readonly Item[]): Item[] {
+  return byTopic(items).flatMap(([, members]) => members)
+}
+
+/** Reads what most answers are: topics by name, each with its partitions. */
+export function perTopic<Item>(reader: WireReader, read: (topic: string) => Item): Item[] {
   return reader.array(() => {
     const topic = reader.string() ?? ''
     return reader.array(() => read(topic))
   }).flat()
 }
 
-function byTopic<Item extends TopicPartition>(items: readonly Item[]): [string, Item[]][] {
+export function byTopic<Item extends TopicPartition>(items: readonly Item[]): [string, Item[]][] {
   const topics = new Map<string, Item[]>()
-  for (const item of items) topics.set(item.topic, [...topics.get(item.topic) ?? [], item])
+  for (const item of items) {
+    const members = topics.get(item.topic)
+    if (members === undefined) topics.set(item.topic, [item])
+    else members.push(item)
+  }
   return [...topics]
 }
 

@@ -1,9 +1,12 @@
-import type { ConnectionOptions } from 'node:tls'
 import { checkOptions, RehydrateError, type Secret } from '../../src/index.js'
 import type { EventMapping } from './event.js'
 import type { Isolation } from './mark.js'
+import { checkSasl, checkSsl } from './security-options.js'
+import type { KafkaSasl, KafkaSsl } from './security.js'
+import { checkPayloadOptions, type PayloadOptions } from './payload/options.js'
+import { checkStart, type LogStart } from './start.js'
 
-export interface KafkaOptions {
+export interface KafkaOptions extends PayloadOptions {
   /** `host:port`, as a list or separated by commas; `env('KAFKA_BROKERS')`. */
   readonly brokers: readonly string[] | string | Secret
   /** All partitions of these are read. A topic that does not exist is CONFIG_INVALID. */
@@ -12,48 +15,52 @@ export interface KafkaOptions {
   readonly isolation?: Isolation
   /** Of the topics only these, e.g. `['orders/0', 'orders/3']`. Default: all, also those that are added later. */
   readonly partitions?: readonly string[]
-  /** TLS: true, or options of node:tls such as `ca`, `cert` and `key`. */
+  /**
+   * Where the log begins for a run that has nothing yet: `{ timestamp: '2026-01-01T00:00:00Z' }` (or ms), or
+   * `{ offsets: { 'orders/0': 41 } }`.
+   * What is before counts as missing: HISTORY_INCOMPLETE, unless accepted. A run that goes on is not touched by it.
+   */
+  readonly from?: LogStart
+  /** TLS: true, or options of node:tls such as `ca`, `cert` and `key`: texts, secrets or `{ file }`. */
   readonly ssl?: KafkaSsl
+  /** PLAIN, SCRAM or OAUTHBEARER. Texts, secrets or `{ file }`, which is read for each connection. */
   readonly sasl?: KafkaSasl
+  /** How the brokers know us, for their quotas and logs. Default: `rehydrate`. */
+  readonly clientId?: string
+  /** Where we are, by the name that the brokers use (`broker.rack`): replicas nearby are read from, where the cluster allows it. */
+  readonly rack?: string
   /** Where the parts of an event are, for values without an envelope. */
   readonly event?: EventMapping
-  /** Default: json. raw: the value's bytes are the data; then `event` has to say the type, or a header does. */
-  readonly payload?: 'json' | 'raw'
 }
 
-export type KafkaSsl = boolean | ConnectionOptions
-
-export interface KafkaSasl {
-  readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
-  readonly username: string | Secret
-  readonly password: string | Secret
-}
-
-const KNOWN = ['brokers', 'topics', 'isolation', 'partitions', 'ssl', 'sasl', 'event', 'payload']
+const KNOWN = [
+  'brokers', 'topics', 'isolation', 'partitions', 'from', 'ssl', 'sasl', 'clientId', 'rack', 'event', 'payload', 'registry', 'key',
+]
 const DEFERRED = {
-  registry: 'Values are JSON or bytes; wire formats with a schema registry come with a later version.',
   group: 'Partitions are assigned by hand; groups come with several processes.',
-  rack: 'Reads go to the leaders.',
-  limits: 'A read takes what it can get; quotas of the broker are respected.',
+  limits: 'Limits are those of the run, for all its sources.',
 }
 const MAPPED = ['type', 'key', 'data', 'id', 'recordedAt', 'schemaVersion']
 
 /** Everything that can be said before a broker is asked. CONFIG_INVALID, OPTION_DEFERRED. */
 export function checkKafkaOptions(options: KafkaOptions): void {
   checkOptions('kafka()', options, KNOWN, DEFERRED)
-  const { topics, isolation, partitions, event, payload, sasl } = options
+  const { topics, isolation, partitions, event, ssl, sasl } = options
   requireNames('topics', topics)
   if (isolation !== undefined) requireOneOf('isolation', isolation, ['read_committed', 'read_uncommitted'])
-  if (payload !== undefined) requireOneOf('payload', payload, ['json', 'raw'])
+  checkPayloadOptions(options)
   if (partitions !== undefined) {
     requireNames('partitions', partitions)
     const stray = partitions.find((name) => !/\/\d+$/.test(name) || !topics.includes(name.slice(0, name.lastIndexOf('/'))))
     if (stray !== undefined) throw invalid('partitions', 'names of partitions of the topics, such as orders/0', stray)
   }
+  if (options.from !== undefined) checkStart(options.from)
   if (event !== undefined) requireMapping(event)
-  if (sasl !== undefined) {
-    checkOptions('kafka(): sasl', sasl, ['mechanism', 'username', 'password'], { oauthBearerProvider: 'OAUTHBEARER is not built yet.' })
-    requireOneOf('sasl.mechanism', sasl.mechanism, ['plain', 'scram-sha-256', 'scram-sha-512'])
+  if (ssl !== undefined) checkSsl(ssl)
+  if (sasl !== undefined) checkSasl(sasl)
+  for (const name of ['clientId', 'rack'] as const) {
+    const text: unknown = options[name]
+    if (text !== undefined && (typeof text !== 'string' || text === '')) throw invalid(name, 'a text that is not empty', text)
   }
   if (typeof options.brokers === 'string' || Array.isArray(options.brokers)) brokersOf(options)
   else if (typeof (options.brokers as Partial<Secret> | undefined)?.reveal !== 'function') {
@@ -71,13 +78,6 @@ export function brokersOf({ brokers }: Pick<KafkaOptions, 'brokers'>): readonly 
   throw invalid('brokers', 'host:port, separated by commas where there are several', isSecret ? undefined : stray)
 }
 
-/** With the secrets revealed; null without `sasl`. */
-export function credentialsOf({ sasl }: KafkaOptions): { mechanism: KafkaSasl['mechanism']; username: string; password: string } | null {
-  if (sasl === undefined) return null
-  const textOf = (text: string | Secret): string => (typeof text === 'string' ? text : text.reveal())
-  return { mechanism: sasl.mechanism, username: textOf(sasl.username), password: textOf(sasl.password) }
-}
-
 function requireNames(option: string, names: unknown): void {
   const isList = Array.isArray(names) && names.length > 0 && names.every((name) => typeof name === 'string' && name !== '')
   if (!isList || new Set(names).size !== names.length) throw invalid(option, 'a list of names, at least one, none twice', names)
@@ -92,8 +92,10 @@ function requireMapping(event: unknown): void {
   for (const [name, selector] of Object.entries(event as Readonly<Record<string, unknown>>)) {
     if (selector === undefined || typeof selector === 'function') continue
     const [[kind, place] = ['', ''], ...more] = typeof selector === 'object' && selector !== null ? Object.entries(selector) : []
-    const isPlace = (kind === 'header' || kind === 'field') && typeof place === 'string' && place !== ''
-    if (!isPlace || more.length > 0) throw invalid(`event.${name}`, "{ header: 'name' }, { field: 'path.to.it' } or a function", selector)
+    const isPlace = kind === 'header' || kind === 'field' ? typeof place === 'string' && place !== ''
+      : (kind === 'schema' || kind === 'topic') && place === true
+    const kinds = "{ header: 'name' }, { field: 'path.to.it' }, { schema: true }, { topic: true } or a function"
+    if (!isPlace || more.length > 0) throw invalid(`event.${name}`, kinds, selector)
   }
 }
 

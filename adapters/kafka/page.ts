@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Holes, Offset } from '../../src/index.js'
-import type { RawRecord } from './event.js'
+import type { RawRecord } from './mapping.js'
+import { ColumnRecord } from './record.js'
 import type { RecordBatch } from './record-batch.js'
 import type { Records } from './records.js'
 
@@ -15,6 +16,22 @@ export interface Hole {
   readonly reason: keyof Holes | null
 }
 
+/** When a fetch was made, and where the log ended in its answer. */
+export interface FetchMoment {
+  /** Before the broker looked, and after it: milliseconds since 1970, by the clock of the source. */
+  readonly askedMs: number
+  readonly answeredMs: number
+  /** The first offset that could not be read yet. */
+  readonly end: Offset
+}
+
+/** A run of batches that one leader epoch wrote: offsets from its first to its last one, inclusive. */
+export interface EpochRun {
+  readonly leaderEpoch: number
+  readonly from: Offset
+  readonly to: Offset
+}
+
 /** What is wanted of the batches of one fetch. */
 export interface PageRange {
   /** Offsets from here, inclusive; batches may begin before it. */
@@ -25,6 +42,7 @@ export interface PageRange {
   readonly aborted: readonly boolean[]
   /** May the topic have been compacted? Then what is missing is compactedOrLost. */
   readonly compacted: boolean
+  readonly moment: FetchMoment
 }
 
 /**
@@ -37,6 +55,9 @@ export class RecordPage {
   readonly through: Offset
   /** Bytes of log per record, about. */
   readonly recordBytes: number
+  readonly moment: FetchMoment
+  /** In the order of offsets; control batches and aborted ones count as well. */
+  readonly epochs: readonly EpochRun[]
   readonly #batches: RecordBatch[] = []
   readonly #indexes: number[] = []
 
@@ -54,24 +75,28 @@ export class RecordPage {
     if (batches.length === 0) holes.passTo(range.upTo, 0, 'compactedOrLost')
     this.through = holes.through
     this.holes = holes.list
+    this.moment = range.moment
+    this.epochs = epochsOf(batches)
     this.recordBytes = this.count === 0 ? 0 : Math.ceil(bytes / this.count)
   }
 
   get count(): number { return this.#indexes.length }
+
+  /** Nothing that could be read followed it when it was fetched. */
+  get atEnd(): boolean { return this.through + 1 === this.moment.end }
 
   offsetAt(i: number): Offset { return this.#records(i).offsetAt(this.#indexes[i] as number) }
 
   leaderEpochAt(i: number): number { return (this.#batches[i] as RecordBatch).leaderEpoch }
 
   recordAt(i: number): RawRecord {
-    const records = this.#records(i)
-    const index = this.#indexes[i] as number
-    const timestamp = records.timestampAt(index)
-    return {
-      offset: records.offsetAt(index), timestampMs: timestamp === -1 ? null : timestamp,
-      key: records.keyAt(index), value: records.valueAt(index), headers: records.headersAt(index),
-    }
+    return new ColumnRecord(this.#records(i), this.#indexes[i] as number)
   }
+
+  keyAt(i: number): Buffer | null { return this.#records(i).keyAt(this.#indexes[i] as number) }
+
+  /** Null: a tombstone. */
+  valueAt(i: number): Buffer | null { return this.#records(i).valueAt(this.#indexes[i] as number) }
 
   /** SHA-256 of a record as `bytesOf` writes it, hexadecimal. */
   hashAt(i: number): string {
@@ -130,6 +155,16 @@ export class RecordPage {
     }
     holes.passTo(batch.lastOffset, this.count, missing)
   }
+}
+
+function epochsOf(batches: readonly RecordBatch[]): EpochRun[] {
+  const runs: EpochRun[] = []
+  for (const { leaderEpoch, baseOffset: from, lastOffset: to } of batches) {
+    const open = runs.at(-1)
+    if (open?.leaderEpoch === leaderEpoch) runs[runs.length - 1] = { ...open, to }
+    else runs.push({ leaderEpoch, from, to })
+  }
+  return runs
 }
 
 /** Accounts for offsets in rising order, within a range. */

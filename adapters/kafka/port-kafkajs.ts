@@ -1,22 +1,27 @@
 import { setMaxListeners } from 'node:events'
-import { checkOptions, RehydrateError, type Offset } from '../../src/index.js'
-import { brokerError, OFFSET_NOT_AVAILABLE, OFFSET_OUT_OF_RANGE } from './broker-errors.js'
-import { Connections, type ConnectionSettings, type KafkaSasl } from './connections.js'
+import { checkOptions, RehydrateError, type ConsumerGroup, type Offset } from '../../src/index.js'
+import { DESCRIBE_PRODUCERS_API, describeLogDirs, describeProducers } from './admin-messages.js'
+import { brokerError } from './broker-errors.js'
+import { Connections, type ConnectionSettings } from './connections.js'
+import { PartitionFetcher } from './fetcher.js'
+import { KafkaGroup } from './group.js'
 import { Leaders, nameOf, noAnswer, noLeader, type Leader } from './leaders.js'
-import {
-  EARLIEST, FETCH_API, fetchRecords, LATEST, listOffsets, offsetForLeaderEpoch, type FetchFrom, type LedPartition,
-} from './messages.js'
-import type { ClusterView, FetchedPartition, FetchLimits, FetchRequest, KafkaPort, PartitionOffsets, TopicPartition } from './port.js'
-import { pause, unlessAborted, unreachable, untilDone, worse, type Trouble } from './retry.js'
+import { EARLIEST, LATEST, listOffsets, offsetForLeaderEpoch, type LedPartition } from './messages.js'
+import type {
+  ClusterView, FetchedPartition, FetchLimits, FetchRequest, KafkaPort, OpenProducer, PartitionOffsets, TopicPartition,
+} from './port.js'
+import { untilDone } from './retry.js'
+import type { KafkaSasl } from './security.js'
 
 export interface KafkajsOptions {
   /** `host:port`, one or more, to begin with. */
   readonly brokers: readonly string[]
   /** Default: `rehydrate`. */
   readonly clientId?: string
-  /** True: TLS with the authorities of Node; or options of node:tls (`ca`, `cert`, `key`). */
   readonly ssl?: ConnectionSettings['ssl']
   readonly sasl?: KafkaSasl
+  /** Where we are: a leader may then name a replica nearby, which is asked for records instead. */
+  readonly rack?: string
   /** Default 10 s. */
   readonly connectTimeoutMs?: number
   /** How long an answer may take, before the connection counts as dead. Default 30 s. */
@@ -25,7 +30,7 @@ export interface KafkajsOptions {
   readonly giveUpAfterMs?: number
 }
 
-const OPTIONS = ['brokers', 'clientId', 'ssl', 'sasl', 'connectTimeoutMs', 'requestTimeoutMs', 'giveUpAfterMs']
+const OPTIONS = ['brokers', 'clientId', 'ssl', 'sasl', 'rack', 'connectTimeoutMs', 'requestTimeoutMs', 'giveUpAfterMs']
 
 /**
  * The port over the connections of kafkajs 2.2.4, which is loaded on the first use; every request is our own. What it promises beyond
@@ -34,9 +39,9 @@ const OPTIONS = ['brokers', 'clientId', 'ssl', 'sasl', 'connectTimeoutMs', 'requ
  *   LOG_RECREATED. So whoever describes again compares the ids.
  * - An offset that the leader, asked twice, does not have is no error: the answer holds no records, and its `startOffset` and
  *   `highWatermark` (asked of the leader just then) say on which side it fell out. The source names it.
- * - Partitions in trouble (leader moves, broker down) are left out of an answer while others have one, and asked again with doubling
- *   pauses; SOURCE_UNREACHABLE with the last cause after `giveUpAfterMs`. So an answer may hold less than was asked for.
- * - An aborted fetch gives [] at once. Partitions that were served last are asked for last, so that `limits.bytes` starves none.
+ * - A partition in trouble (leader moves, broker down) is asked for again with doubling pauses, and holds up no other one;
+ *   SOURCE_UNREACHABLE with the place and the last cause after `giveUpAfterMs`.
+ * - A broker is sent nothing for as long as it throttles; sessions and tokens are renewed before they end, by new connections.
  */
 export function kafkajsPort(options: KafkajsOptions): KafkaPort {
   checkOptions('kafka()', options, OPTIONS)
@@ -48,17 +53,12 @@ export function kafkajsPort(options: KafkajsOptions): KafkaPort {
   return new KafkajsPort(options)
 }
 
-type Led<Item extends TopicPartition = TopicPartition> = Item & Leader
-
 class KafkajsPort implements KafkaPort {
   readonly #connections: Connections
   readonly #leaders: Leaders
+  readonly #fetcher: PartitionFetcher
   readonly #giveUpAfterMs: number
   readonly #closing = new AbortController()
-  readonly #troubles = new Map<string, Trouble>()
-  /** When a partition had records last, as a rising number. */
-  readonly #served = new Map<string, number>()
-  #answers = 0
 
   constructor(options: KafkajsOptions) {
     this.#giveUpAfterMs = options.giveUpAfterMs ?? 120_000
@@ -71,6 +71,10 @@ class KafkajsPort implements KafkaPort {
       requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     })
     this.#leaders = new Leaders(this.#connections)
+    this.#fetcher = new PartitionFetcher(this.#connections, this.#leaders, options.rack ?? '', async (partition) => {
+      const [bounds] = await this.#offsetsNow([partition]) as [PartitionOffsets]
+      return bounds
+    })
     // One for each request under way.
     setMaxListeners(0, this.#closing.signal)
   }
@@ -85,7 +89,7 @@ class KafkajsPort implements KafkaPort {
 
   async offsetAt(partition: TopicPartition, timeMs: number): Promise<Offset | null> {
     return await this.#untilDone(`Asking for an offset of ${nameOf(partition)} by time`, async () => {
-      const led = await this.#led(partition)
+      const led = await this.#leaders.of(partition)
       const offset = (await this.#listOffsets([led], timeMs, false)).get(nameOf(partition)) as Offset
       return offset < 0 ? null : offset
     })
@@ -93,30 +97,55 @@ class KafkajsPort implements KafkaPort {
 
   async endOfEpoch(partition: TopicPartition, epoch: number): Promise<{ leaderEpoch: number; endOffset: Offset } | null> {
     return await this.#untilDone(`Asking for an epoch of ${nameOf(partition)}`, async () => {
-      const led = await this.#led(partition)
-      const [end] = await this.#connections.send(led.nodeId, () => offsetForLeaderEpoch(led, epoch))
+      const led = await this.#leaders.of(partition)
+      const [end] = await this.#connections.send(led.nodeId, () => offsetForLeaderEpoch(led, epoch)) ?? []
       if (end === undefined) throw noAnswer(nameOf(partition))
       if (end.error !== 0) throw brokerError(end.error, nameOf(partition), nameOf(partition))
       return end.endOffset < 0 ? null : { leaderEpoch: end.leaderEpoch, endOffset: end.endOffset }
     })
   }
 
-  async fetch(requests: readonly FetchRequest[], limits: FetchLimits, signal: AbortSignal): Promise<readonly FetchedPartition[]> {
-    const signals = [signal, this.#closing.signal]
-    const isOver = (): boolean => signals.some(({ aborted }) => aborted)
-    const nextMs = (request: FetchRequest): number => this.#troubles.get(nameOf(request))?.nextMs ?? 0
-    while (!isOver() && requests.length > 0) {
-      const now = Date.now()
-      const due = requests.filter((request) => nextMs(request) <= now)
-      try {
-        const answers = due.length === 0 ? [] : await unlessAborted(this.#fetchDue(due, limits), signals)
-        if (answers.length > 0) return answers
-        await pause(Math.min(...requests.map(nextMs)), signals)
-      } catch (error) {
-        if (!isOver()) throw error
+  async openTransaction(partition: TopicPartition): Promise<OpenProducer | null> {
+    return await this.#untilDone(`Asking for the producers of ${nameOf(partition)}`, async () => {
+      const led = await this.#leaders.of(partition)
+      const answer = await this.#connections.send(led.nodeId, (link) => {
+        return link.supports(DESCRIBE_PRODUCERS_API, 0) ? describeProducers(partition) : null
+      })
+      const [producers] = answer ?? []
+      if (producers === undefined) return null
+      if (producers.error !== 0) throw brokerError(producers.error, nameOf(partition), nameOf(partition))
+      return producers.open.toSorted((a, b) => a.firstOffset - b.firstOffset)[0] ?? null
+    })
+  }
+
+  async logBytes(partitions: readonly TopicPartition[]): Promise<ReadonlyMap<string, number>> {
+    return await this.#untilDone('Asking for the sizes of the partitions', async () => {
+      const sizes = new Map<string, number>()
+      for (const [nodeId, members] of await this.#leaders.byNode(partitions)) {
+        if (nodeId < 0) continue
+        for (const replica of await this.#connections.send(nodeId, () => describeLogDirs(members)) ?? []) {
+          sizes.set(nameOf(replica), (sizes.get(nameOf(replica)) ?? 0) + replica.bytes)
+        }
       }
+      return sizes
+    })
+  }
+
+  group(name: string, topics: readonly string[]): ConsumerGroup {
+    return new KafkaGroup(this.#connections, name, topics, (what, attempt) => this.#untilDone(what, attempt))
+  }
+
+  async fetch(request: FetchRequest, limits: FetchLimits, signal: AbortSignal): Promise<FetchedPartition | null> {
+    const isOver = (): boolean => signal.aborted || this.#closing.signal.aborted
+    const what = async (): Promise<string> => {
+      return `Reading ${nameOf(request)} from ${request.offset} on, of ${await this.#fetcher.sourceOf(request)},`
     }
-    return []
+    try {
+      return await this.#untilDone(what, () => this.#fetcher.fetch(request, limits, isOver), [signal])
+    } catch (error) {
+      if (isOver()) return null
+      throw error
+    }
   }
 
   async close(): Promise<void> {
@@ -124,8 +153,10 @@ class KafkajsPort implements KafkaPort {
     this.#connections.close()
   }
 
-  #untilDone<Result>(what: string, attempt: () => Promise<Result>): Promise<Result> {
-    return untilDone(what, this.#giveUpAfterMs, this.#closing.signal, async () => {
+  #untilDone<Result>(
+    what: string | (() => Promise<string>), attempt: () => Promise<Result>, signals: readonly AbortSignal[] = [],
+  ): Promise<Result> {
+    return untilDone(what, this.#giveUpAfterMs, [...signals, this.#closing.signal], async () => {
       try {
         return await attempt()
       } catch (error) {
@@ -133,72 +164,6 @@ class KafkajsPort implements KafkaPort {
         throw error
       }
     })
-  }
-
-  /** All answers there are; partitions without one are noted. */
-  async #fetchDue(requests: readonly FetchRequest[], limits: FetchLimits): Promise<FetchedPartition[]> {
-    const nodes = await this.#leaders.byNode(requests).catch((error: unknown) => {
-      this.#note(requests, error)
-      return new Map<number, Led<FetchRequest>[]>()
-    })
-    const answers = await Promise.all([...nodes].map(async ([nodeId, members]) => {
-      try {
-        return await this.#fetchFrom(nodeId, members, limits)
-      } catch (error) {
-        this.#note(members, error)
-        return []
-      }
-    }))
-    return answers.flat()
-  }
-
-  async #fetchFrom(nodeId: number, members: readonly FetchFrom[], limits: FetchLimits): Promise<FetchedPartition[]> {
-    if (nodeId < 0) throw noLeader(members.map(nameOf).join(', '))
-    const requests = members.toSorted((a, b) => (this.#served.get(nameOf(a)) ?? 0) - (this.#served.get(nameOf(b)) ?? 0))
-    const { error, partitions } = await this.#connections.send(nodeId, (link) => {
-      return fetchRecords(requests, limits, link.supports(FETCH_API, 13) ? 13 : 11)
-    }, limits.waitMs)
-    if (error !== 0) throw brokerError(error, 'a fetch')
-    const answered = new Map(partitions.map((partition) => [nameOf(partition), partition]))
-    const good: FetchedPartition[] = []
-    for (const request of requests) {
-      const name = nameOf(request)
-      const answer = answered.get(name)
-      try {
-        if (answer === undefined) throw noAnswer(name)
-        if (answer.error !== 0 && answer.error !== OFFSET_OUT_OF_RANGE) throw brokerError(answer.error, name, name)
-        good.push(answer.error === 0 ? withoutError(answer) : await this.#outOfRange(request))
-        if (answer.records.length > 0) this.#served.set(name, ++this.#answers)
-        this.#troubles.delete(name)
-      } catch (failure) {
-        this.#note([request], failure)
-      }
-    }
-    return good
-  }
-
-  /** A broker that no longer leads, or lags, says so too: only the leader's own bounds count. */
-  async #outOfRange({ topic, partition, offset }: FetchRequest): Promise<FetchedPartition> {
-    this.#leaders.distrust()
-    const [bounds] = await this.#offsetsNow([{ topic, partition }]) as [PartitionOffsets]
-    const isThere = offset >= bounds.startOffset && offset <= bounds.highWatermark
-    if (isThere) throw brokerError(OFFSET_NOT_AVAILABLE, `${topic}/${partition}@${offset}`)
-    const { startOffset, highWatermark, lastStableOffset } = bounds
-    return { topic, partition, startOffset, highWatermark, lastStableOffset, records: Buffer.alloc(0), aborted: [] }
-  }
-
-  /** Throws what will not pass, and SOURCE_UNREACHABLE where it did not pass for too long. */
-  #note(requests: readonly TopicPartition[], error: unknown): void {
-    if (error instanceof RehydrateError) throw error
-    this.#leaders.distrust()
-    for (const request of requests) {
-      const name = nameOf(request)
-      const trouble = worse(this.#troubles.get(name), Date.now())
-      this.#troubles.set(name, trouble)
-      if (trouble.nextMs - trouble.sinceMs <= this.#giveUpAfterMs) continue
-      this.#troubles.delete(name)
-      throw unreachable(`Reading ${name}`, trouble.sinceMs, error)
-    }
   }
 
   async #offsetsNow(partitions: readonly TopicPartition[]): Promise<PartitionOffsets[]> {
@@ -223,23 +188,10 @@ class KafkajsPort implements KafkaPort {
   async #listOffsets(members: readonly (LedPartition & Leader)[], timeMs: number, readCommitted: boolean): Promise<Map<string, Offset>> {
     const { nodeId } = members[0] as Leader
     if (nodeId < 0) throw noLeader(members.map(nameOf).join(', '))
-    const listed = await this.#connections.send(nodeId, () => listOffsets(members, timeMs, readCommitted))
+    const listed = await this.#connections.send(nodeId, () => listOffsets(members, timeMs, readCommitted)) ?? []
     for (const { error, ...place } of listed) if (error !== 0) throw brokerError(error, nameOf(place), nameOf(place))
     const offsets = new Map(listed.map((one) => [nameOf(one), one.offset]))
     for (const member of members) if (!offsets.has(nameOf(member))) throw noAnswer(nameOf(member))
     return offsets
   }
-
-  /** Throws Passing where it has no leader at the moment. */
-  async #led(partition: TopicPartition): Promise<Led> {
-    const [led] = [...(await this.#leaders.byNode([partition])).values()].flat() as [Led]
-    if (led.nodeId < 0) throw noLeader(nameOf(partition))
-    return led
-  }
-}
-
-/** Without what the request alone was about. */
-function withoutError(answer: FetchedPartition): FetchedPartition {
-  const { topic, partition, records, startOffset, highWatermark, lastStableOffset, aborted } = answer
-  return { topic, partition, records, startOffset, highWatermark, lastStableOffset, aborted }
 }

@@ -1,4 +1,4 @@
-import type { Offset } from '../../src/index.js'
+import type { ConsumerGroup, Offset } from '../../src/index.js'
 
 /**
  * What the source needs of a Kafka cluster, and all it needs: so that the client behind it can be another one. Offsets are Kafka's own
@@ -14,8 +14,20 @@ export interface KafkaPort {
   offsetAt(partition: TopicPartition, timeMs: number): Promise<Offset | null>
   /** The first offset behind what a leader epoch wrote (OffsetForLeaderEpoch); null where the broker does not know that epoch. */
   endOfEpoch(partition: TopicPartition, leaderEpoch: number): Promise<{ readonly leaderEpoch: number; readonly endOffset: Offset } | null>
-  /** One fetch of the raw records of some partitions of one leader or of several; answers come as they come, empty ones too. */
-  fetch(requests: readonly FetchRequest[], limits: FetchLimits, signal: AbortSignal): Promise<readonly FetchedPartition[]>
+  /**
+   * The raw records of one partition; null once the signal is aborted, or the port closed. Those that wait for one broker at the same time
+   * are asked for in one request. No records: the broker had none for this partition, though no other one took its room in the answer.
+   */
+  fetch(request: FetchRequest, limits: FetchLimits, signal: AbortSignal): Promise<FetchedPartition | null>
+  /**
+   * The oldest open transaction of a partition (DescribeProducers), asked of its leader: what holds the last stable offset back. Null where
+   * there is none at that moment, or the broker does not say.
+   */
+  openTransaction(partition: TopicPartition): Promise<OpenProducer | null>
+  /** Bytes on the leaders' disks, by `TOPIC/N`; partitions of which the broker does not say, or may not, are left out. */
+  logBytes(partitions: readonly TopicPartition[]): Promise<ReadonlyMap<string, number>>
+  /** A consumer group, which is set for partitions of `topics` only. Inert. Errors of its calls: those above, and GROUP_ACTIVE. */
+  group(name: string, topics: readonly string[]): ConsumerGroup
   /** Idempotent. */
   close(): Promise<void>
 }
@@ -34,8 +46,26 @@ export interface TopicView {
   /** Of this incarnation of the topic: another one after it was deleted and made again. Base64url. */
   readonly topicId: string
   readonly partitions: readonly { readonly partition: number; readonly leaderEpoch: number }[]
-  /** From the topic's configuration; null where it may not be read. */
+  // The rest is from the topic's configuration: each null where it may not be read, or the broker does not know it.
+  /** `cleanup.policy` has `compact`. */
   readonly compacted: boolean | null
+  /** How long a tombstone stays at least, once compaction saw it. */
+  readonly deleteRetentionMs: number | null
+  /** For how long a record is not compacted at least. */
+  readonly minCompactionLagMs: number | null
+  /** Records older than this are deleted; Infinity: no bound by time, also where `cleanup.policy` has no `delete`. */
+  readonly retentionMs: number | null
+  /** A partition that is larger loses its oldest records; Infinity: no bound by size. */
+  readonly retentionBytes: number | null
+  /** Are timestamps the producer's, or the broker's? */
+  readonly timestampType: 'create' | 'append' | null
+}
+
+/** Who has a transaction open. */
+export interface OpenProducer {
+  readonly producerId: bigint
+  /** The first offset of the transaction. */
+  readonly firstOffset: Offset
 }
 
 export interface PartitionOffsets extends TopicPartition {
@@ -51,11 +81,15 @@ export interface FetchRequest extends TopicPartition {
 }
 
 export interface FetchLimits {
+  /** Of this partition; a first batch that is larger comes whole, if it comes first. */
   readonly bytesPerPartition: number
+  /** Of the answer, over all partitions that are asked for together. */
   readonly bytes: number
   /** How long the broker may wait for a byte. */
   readonly waitMs: number
   readonly readCommitted: boolean
+  /** Not of another replica that may be nearer. */
+  readonly ofLeader?: boolean
 }
 
 export interface FetchedPartition extends TopicPartition {
@@ -66,4 +100,6 @@ export interface FetchedPartition extends TopicPartition {
   readonly lastStableOffset: Offset
   /** Producers with transactions that were aborted, by the first offset of each. */
   readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: Offset }[]
+  /** Which broker answered, for messages. */
+  readonly broker?: string
 }

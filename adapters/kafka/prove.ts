@@ -9,8 +9,17 @@ import type { KafkaPort } from './port.js'
 export interface PartitionView extends PartitionLog {
   readonly identity: LogIdentity
   readonly first: Offset
-  /** Inclusive. */
+  /** The last one that can be read, inclusive. */
   readonly last: Offset
+  /** The last one that is written, inclusive. */
+  readonly written: Offset
+  /** Is the topic compacted? Null: that may not be read. */
+  readonly policy: boolean | null
+  /** delete.retention.ms of a topic that is compacted; null where it is not known. */
+  readonly tombstonesMs: number | null
+  /** Before and after the broker was asked. */
+  readonly askedMs: number
+  readonly answeredMs: number
 }
 
 /** What is known of a mark, and with what a read goes on from it. */
@@ -60,7 +69,7 @@ async function findLast(
   const isWhole = block !== null && mark.input !== null && block.offset >= view.first
   const earlier = milestonesOf(mark.earlier, last.offset)
   const chain = isWhole ? new InputChain({ offset: block.offset, chain: Buffer.from(block.chain, 'hex'), earlier }) : null
-  for await (const page of readPages(port, view, isWhole ? block.offset : last.offset, last.offset, signal)) {
+  for await (const page of readPages(port, view, { from: isWhole ? block.offset : last.offset, upTo: last.offset }, signal)) {
     const taken = chain?.take(page) ?? null
     const index = page.indexOf(last.offset)
     if (index === page.count) continue
@@ -93,7 +102,7 @@ async function proveWithoutLast(
 
 /** Null where there is no record at that offset. */
 async function hashOf(port: KafkaPort, view: PartitionView, offset: Offset, signal: AbortSignal): Promise<string | null> {
-  for await (const page of readPages(port, view, offset, offset, signal)) {
+  for await (const page of readPages(port, view, { from: offset, upTo: offset }, signal)) {
     if (page.indexOf(offset) < page.count) return page.hashAt(page.indexOf(offset))
   }
   return null

@@ -34,6 +34,8 @@ export interface BatchPlace {
   readonly partition: string
   /** The first offset that was asked for: a batch that ends before it is LOG_CORRUPT. Left out: not checked. */
   readonly from?: Offset
+  /** Where the log ended when it was fetched, exclusive: a batch that reaches there is LOG_CORRUPT. Left out: not checked. */
+  readonly end?: Offset
   /** Bytes that one batch may take when it is decompressed. Default 64 MiB. */
   readonly limit?: number
 }
@@ -65,6 +67,9 @@ export function readBatches(records: Buffer, place: BatchPlace): ReadBatches {
     if (end > records.length) break
     const batch = new RecordBatch(records.subarray(at, end), base, place)
     if (batch.lastOffset < floor) throw corrupt(place, base, `ends at ${batch.lastOffset}, before offset ${floor} that it has to reach`)
+    if (batch.lastOffset >= (place.end ?? Infinity)) {
+      throw corrupt(place, base, `ends at ${batch.lastOffset}, and the log at ${place.end}, before it`)
+    }
     if (batches.length > 0 && base < floor) throw corrupt(place, base, `begins before ${floor}, where the batch before it ends`)
     batches.push(batch)
     floor = batch.lastOffset + 1

@@ -66,6 +66,9 @@ export class Records {
   /** Null: a tombstone. */
   valueAt(index: number): Buffer | null { return this.#slice(this.valueFrom(index), this.valueTo(index)) }
 
+  /** Where the count of headers is. */
+  headersFrom(index: number): number { return this.#column(index, 5) }
+
   /** In the order they were written; a name may come twice. */
   headersAt(index: number): readonly RecordHeader[] {
     const cursor = new Cursor(this.bytes, this.#column(index, 5), this.bytes.length)

@@ -31,23 +31,25 @@ export function unreachable(what: string, sinceMs: number, cause: unknown): Rehy
 }
 
 /**
- * Tries until it succeeds. A RehydrateError ends it at once, and so does the signal, with its reason; anything else may pass, and is
- * SOURCE_UNREACHABLE in the end.
+ * Tries until it succeeds. A RehydrateError ends it at once, and so does a signal, with its reason; anything else may pass, and is
+ * SOURCE_UNREACHABLE in the end. `what` may depend on where it stands then.
  */
 export async function untilDone<Result>(
-  what: string, giveUpAfterMs: number, signal: AbortSignal, attempt: () => Promise<Result>,
+  what: string | (() => Promise<string>), giveUpAfterMs: number, signals: readonly AbortSignal[], attempt: () => Promise<Result>,
 ): Promise<Result> {
   let trouble: Trouble | undefined
   for (;;) {
-    signal.throwIfAborted()
+    for (const signal of signals) signal.throwIfAborted()
     try {
-      return await unlessAborted(attempt(), [signal])
+      return await unlessAborted(attempt(), signals)
     } catch (error) {
-      if (isRehydrateError(error) || signal.aborted) throw error
+      if (isRehydrateError(error) || signals.some(({ aborted }) => aborted)) throw error
       trouble = worse(trouble, Date.now())
-      if (trouble.nextMs - trouble.sinceMs > giveUpAfterMs) throw unreachable(what, trouble.sinceMs, error)
+      if (trouble.nextMs - trouble.sinceMs > giveUpAfterMs) {
+        throw unreachable(typeof what === 'string' ? what : await what(), trouble.sinceMs, error)
+      }
     }
-    await pause(trouble.nextMs, [signal])
+    await pause(trouble.nextMs, signals)
   }
 }
 

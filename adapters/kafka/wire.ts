@@ -16,6 +16,8 @@ export class WireWriter {
 
   boolean(value: boolean): this { return this.int8(value ? 1 : 0) }
 
+  int16(value: number): this { return this.#add(2, (bytes) => bytes.writeInt16BE(value)) }
+
   int32(value: number): this { return this.#add(4, (bytes) => bytes.writeInt32BE(value)) }
 
   int64(value: number): this { return this.#add(8, (bytes) => bytes.writeBigInt64BE(BigInt(value))) }
