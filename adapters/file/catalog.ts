@@ -20,11 +20,14 @@ export interface Layout extends Bounds {
 /** What lies under a path. Counts of files that did not change are remembered; of one that grew only the growth is counted. */
 export class Catalog {
   readonly #path: string
+  readonly #statesOffset: boolean
   #measures = new Map<string, Measure>()
   #layouts: ReadonlyMap<string, Layout> | null = null
 
-  constructor(path: string) {
+  /** `statesOffset`: may the first line of a segment state its offset? */
+  constructor(path: string, statesOffset: boolean) {
     this.#path = path
+    this.#statesOffset = statesOffset
   }
 
   /** Looks again. Errors: SOURCE_UNREACHABLE, CONFIG_AMBIGUOUS, LOG_TRUNCATED, LOG_GAP, LOG_CORRUPT, LOG_TORN_TAIL unless `following`. */
@@ -33,7 +36,7 @@ export class Catalog {
     const measures = new Map<string, Measure>()
     const layouts = new Map<string, Layout>()
     for (const [partition, files] of found) {
-      for (const file of files) measures.set(file.path, await measure(file, this.#measures.get(file.path)))
+      for (const file of files) measures.set(file.path, await measure(file, this.#measures.get(file.path), this.#statesOffset))
       layouts.set(partition, layOut(files, measures, following))
     }
     this.#measures = measures

@@ -8,25 +8,33 @@ import { InputChain, type PageChain } from './chain.js'
 import type { LinePage } from './lines.js'
 import { proofOf, type FirstRecord } from './mark.js'
 import { proveMark, readFirst, readLayout, refuseReplaced, resumeChain, type Start } from './reader.js'
-import { Columns } from './record.js'
+import { checkEnvelope, EnvelopedLines, type FileEnvelope } from './envelope.js'
+import { Columns, type LineForm } from './record.js'
 
 export interface FileLogOptions {
   /** A file, a directory (read recursively) or a glob: `*`, `?`, `**`, `{a,b}`. */
   readonly path: string
   /** Bytes per read, from 1; default 1 MiB. Two reads are in memory per partition that is being read. */
   readonly readBytes?: number
+  /**
+   * How lines that are not in the log format hold their events: `cloudevents` (version 1.0, in its JSON form), paths of fields, or a pure
+   * function of the parsed line. The first line then states no offset.
+   */
+  readonly envelope?: FileEnvelope
 }
+
+export type { FileEnvelope } from './envelope.js'
 
 const READ_BYTES = 1 << 20
 
 /**
  * NDJSON files as a log: one partition per file name, offset = ordinal of the line. Inert until the first call.
- * Errors of the factory: CONFIG_INVALID, OPTION_DEFERRED (`envelope`). Of the source: SOURCE_UNREACHABLE, CONFIG_AMBIGUOUS,
- * LOG_TORN_TAIL, LOG_CORRUPT, LOG_GAP, LOG_TRUNCATED, LOG_REWRITTEN.
+ * Errors of the factory: CONFIG_INVALID. Of the source: SOURCE_UNREACHABLE, CONFIG_AMBIGUOUS,
+ * LOG_TORN_TAIL, LOG_CORRUPT, LOG_GAP, LOG_TRUNCATED, LOG_REWRITTEN; EVENT_INVALID where a function of `envelope` throws.
  */
 export function fileLog(options: FileLogOptions): EventSource {
-  checkOptions('fileLog()', options, ['path', 'readBytes'], { envelope: 'Lines must have the fields of the log format.' })
-  const { path, readBytes = READ_BYTES } = options
+  checkOptions('fileLog()', options, ['path', 'readBytes', 'envelope'])
+  const { path, readBytes = READ_BYTES, envelope } = options
   if (typeof path !== 'string' || path === '') {
     throw new RehydrateError('CONFIG_INVALID', { message: 'fileLog() takes a path.', path: 'path', actual: path })
   }
@@ -35,17 +43,19 @@ export function fileLog(options: FileLogOptions): EventSource {
       message: 'fileLog(): readBytes is an integer from 1.', path: 'readBytes', actual: readBytes,
     })
   }
-  return new FileLog(path, readBytes)
+  if (envelope !== undefined) checkEnvelope(envelope)
+  return new FileLog(path, readBytes, envelope ?? null)
 }
 
 class FileLog implements EventSource {
   readonly continuity = 'dense'
   readonly #catalog: Catalog
   readonly #readBytes: number
-  readonly #columns = new Columns()
+  readonly #form: LineForm
 
-  constructor(path: string, readBytes: number) {
-    this.#catalog = new Catalog(path)
+  constructor(path: string, readBytes: number, envelope: FileEnvelope | null) {
+    this.#catalog = new Catalog(path, envelope === null)
+    this.#form = envelope === null ? new Columns() : new EnvelopedLines(envelope)
     this.#readBytes = readBytes
   }
 
@@ -137,7 +147,7 @@ class FileLog implements EventSource {
         end = line + 1
         while (end < to && page.start(end + 1) - page.start(line) <= limits.bytes) end++
       }
-      yield new FileBatch(page, line, end, this.#columns, chain, first)
+      yield new FileBatch(page, line, end, this.#form, chain, first)
       line = end
     }
   }

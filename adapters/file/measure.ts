@@ -29,9 +29,10 @@ export interface Measure {
 
 /**
  * Counts a segment's records. `before` is what was known: returned while the file is unchanged, and the base when it has only grown.
- * A `.sha256` beside it is checked with a full count. Errors: SOURCE_UNREACHABLE, LOG_CORRUPT (.gz, .sha256).
+ * `statesOffset`: may the first line state its offset? A `.sha256` beside it is checked with a full count.
+ * Errors: SOURCE_UNREACHABLE, LOG_CORRUPT (.gz, .sha256).
  */
-export async function measure(file: SegmentFile, before: Measure | undefined): Promise<Measure> {
+export async function measure(file: SegmentFile, before: Measure | undefined, statesOffset: boolean): Promise<Measure> {
   const { ino, size, mtimeMs } = await stat(file.path).catch((error: unknown) => {
     throw unreachable(file.path, error)
   })
@@ -45,7 +46,7 @@ export async function measure(file: SegmentFile, before: Measure | undefined): P
     lines: scan.lines + (tail === 'whole' ? 1 : 0),
     tail,
     counted: scan.counted,
-    firstOffset: grown === undefined ? offsetIn(withoutBom(scan.first ?? scan.rest)) : grown.firstOffset,
+    firstOffset: grown !== undefined ? grown.firstOffset : statesOffset ? offsetIn(withoutBom(scan.first ?? scan.rest)) : null,
     guard: scan.guard,
     version,
     inode: ino,

@@ -1,4 +1,7 @@
-import { findBigIntegers, isRehydrateError, parseJson, suspectDigits, type RecordedEvent, type RehydrateError } from '../../src/index.js'
+import {
+  envelopeReads, findBigIntegers, isRehydrateError, JsonScanner, parseJson, suspectDigits, UNREADABLE,
+  type Reads, type RecordedEvent, type RehydrateError,
+} from '../../src/index.js'
 import type { LinePage } from './lines.js'
 
 const QUOTE = 0x22
@@ -12,11 +15,22 @@ const NULL = Buffer.from('null')
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
 
+/** How a line is read as an event. */
+export interface LineForm {
+  /** Null where it can not be told without parsing the line. */
+  typeAt(page: LinePage, line: number): string | null
+  /** Undefined where it can not be told without parsing the line. */
+  keyAt(page: LinePage, line: number): string | null | undefined
+  parse(page: LinePage, line: number, reads?: Reads): RecordedEvent
+  /** Does a parsed record say what was told without parsing? */
+  agrees(page: LinePage, line: number, type: string, key: string | null): boolean
+}
+
 /**
- * Finds type and key without parsing where a line has the usual layout, `{"type":"…","key":"…",…`, a space allowed after `:` and `,`.
- * Types are interned: a log has few of them.
+ * Lines in the log format. Finds type and key without parsing where a line has the usual layout, `{"type":"…","key":"…",…`, a space
+ * allowed after `:` and `,`. Types are interned: a log has few of them.
  */
-export class Columns {
+export class Columns implements LineForm {
   /** The bytes of each type with its closing quote. */
   readonly #types: { readonly quoted: Buffer; readonly text: string }[] = []
 
@@ -51,6 +65,8 @@ export class Columns {
     const end = textEnd(buffer, start)
     return end < 0 ? undefined : page.text(start, end)
   }
+
+  parse(page: LinePage, line: number, reads?: Reads): RecordedEvent { return parseRecord(page, line, reads) }
 
   /** Does a parsed record say what the usual layout says? True in any other layout. */
   agrees(page: LinePage, line: number, type: string, key: string | null): boolean {
@@ -101,10 +117,29 @@ function textEnd(buffer: Buffer, start: number): number {
   }
 }
 
-/** Parses a line. LOG_CORRUPT names the field that is not what it must be. Fields it does not know are passed over. */
-export function parseRecord(page: LinePage, line: number): RecordedEvent {
+/**
+ * Parses a line. LOG_CORRUPT names the field that is not what it must be. Fields it does not know are passed over; with `reads`, those of
+ * `data` that are not read too.
+ */
+export function parseRecord(page: LinePage, line: number, reads?: Reads): RecordedEvent {
+  const scanner = reads === undefined ? null : scannerOf(reads)
+  const scanned = scanner === null ? UNREADABLE : scanner.scan(page.buffer, page.start(line), page.end(line))
+  // What can't be scanned is parsed, to learn what is wrong with it.
+  if (scanner !== null && scanned !== UNREADABLE) return recordOf(page, line, scanned as LineFields, scanner.hasBigints)
   const isSuspect = suspectDigits(page.buffer, page.start(line), page.end(line))
-  const fields = parseLine(page, line, isSuspect)
+  return recordOf(page, line, parseLine(page, line, isSuspect), isSuspect)
+}
+
+const scanners = new WeakMap<Reads, JsonScanner>()
+
+function scannerOf(reads: Reads): JsonScanner {
+  let scanner = scanners.get(reads)
+  if (scanner === undefined) scanners.set(reads, scanner = new JsonScanner(envelopeReads(ENVELOPE, 'data', reads)))
+  return scanner
+}
+
+/** Checks the parts of an event. LOG_CORRUPT. */
+export function recordOf(page: LinePage, line: number, fields: LineFields, isSuspect: boolean): RecordedEvent {
   const { type, key = null, id = null, schemaVersion = 1, headers, recordedAt, offset } = fields
   const partition = page.segment.partition
   const expectedOffset = page.offset + line
@@ -129,6 +164,8 @@ export function parseRecord(page: LinePage, line: number): RecordedEvent {
   }
 }
 
+const ENVELOPE = ['type', 'key', 'recordedAt', 'schemaVersion', 'id', 'headers', 'offset']
+
 interface LineFields {
   readonly type?: unknown
   readonly key?: unknown
@@ -140,7 +177,7 @@ interface LineFields {
   readonly offset?: unknown
 }
 
-function parseLine(page: LinePage, line: number, isSuspect: boolean): LineFields {
+export function parseLine(page: LinePage, line: number, isSuspect: boolean): LineFields {
   const text = page.text(page.start(line), page.end(line))
   try {
     // The page has seen that it begins with { and so can be nothing but an object.

@@ -103,7 +103,9 @@ test('wrong options are refused by the factory', () => {
       return (error as { code: string }).code
     }
   }
-  expect(refusal({ path: 'x', envelope: 'cloudevents' })).toBe('OPTION_DEFERRED')
+  for (const envelope of ['cloudevent', 5, {}, { type: 'kind' }, { type: { field: '' } }, { type: { header: 'kind' } }, { type: { field: 'a' }, when: { field: 'b' } }]) {
+    expect(refusal({ path: 'x', envelope })).toBe('CONFIG_INVALID')
+  }
   for (const options of [{}, { path: '' }, { path: 7 }, { paht: 'x' }, { path: 'x', readBytes: 0 }, { path: 'x', readBytes: 1.5 }]) {
     expect(refusal(options), JSON.stringify(options)).toBe('CONFIG_INVALID')
   }
