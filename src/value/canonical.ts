@@ -1,5 +1,6 @@
 import { ownBytes } from './bytes.js'
 import type { Int64Paths } from './int64.js'
+import { partialTaken } from './partial.js'
 import { shapeOf } from './shape.js'
 import { type Trail, type Value, INT64_MIN, MAX_DEPTH, UINT64_MAX, isWellFormed, pathText, valueInvalid } from './value.js'
 
@@ -30,7 +31,7 @@ const trail: Trail = []
  * VALUE_INVALID with the path `$.a[2].b` for NaN, Infinity, Date, Map, Set, class instances, functions, symbols, symbol keys,
  * lone surrogates, undefined or missing elements, depth over MAX_DEPTH (cycles too), the name `__proto__`, integers that a number
  * holds only by rounding, bigints outside [−2^63, 2^64 − 1], and bigints within ±(2^53 − 1) whose field is not declared int64.
- * The size is checked by `encode`.
+ * FIELD_NOT_DECLARED for an object of which only some fields were read. The size is checked by `encode`.
  */
 export function normalise(value: unknown, rules?: NormaliseRules): Value {
   return take(value, 0, rules === undefined ? null : rules.int64)
@@ -119,7 +120,7 @@ function takeBytes(value: object, depth: number): Value {
 }
 
 function notPlain(value: object, depth: number): Error {
-  return refused(depth, `is a ${value.constructor?.name ?? 'class instance'}, not plain data`, USE_DATA)
+  return partialTaken(value) ?? refused(depth, `is a ${value.constructor?.name ?? 'class instance'}, not plain data`, USE_DATA)
 }
 
 function tooDeep(depth: number): Error {
