@@ -4,6 +4,9 @@ import type { Position } from './log/position.js'
 import type { EventSource } from './log/source.js'
 import type { Plan, ReplayOptions, Run } from './replay/api.js'
 import { explainKey, type ExplainedEvent, type ExplainOptions } from './replay/explain.js'
+import {
+  handOver as handOverTo, takeBack as takeBackFrom, type HandOver, type HandOverOptions, type TakeBackOptions,
+} from './replay/handover.js'
 import { planRun } from './replay/plan.js'
 import { startRun } from './replay/run.js'
 import type { CompareOptions, Difference, Rebuilt, Verdict } from './verify/api.js'
@@ -49,6 +52,16 @@ export function repair(options: RepairOptions): Promise<Repair> {
   return repairState(options, hostWorld())
 }
 
+/** The consumers of a group go on from our state, and our own writer stops. See HandOverOptions, HandOver. */
+export function handOver(options: HandOverOptions): Promise<HandOver> {
+  return handOverTo(options, hostWorld())
+}
+
+/** Our own writer goes on again from where it stands, after the consumers of the group were stopped. See TakeBackOptions. */
+export function takeBack(options: TakeBackOptions): Promise<HandOver> {
+  return takeBackFrom(options, hostWorld())
+}
+
 /** Folds the log again in other orders and batches, in memory, and compares with the state. See Audit; errors as of a replay. */
 export async function audit(
   options: Rebuilt & { readonly source: EventSource } & Pick<AuditOptions, 'rounds' | 'maxFolds' | 'memoryBytes' | 'tell'>
@@ -86,7 +99,7 @@ export { openState, type State } from './replay/state.js'
 export { positionAt } from './replay/cut-search.js'
 export { cutAt } from './replay/end.js'
 export type {
-  Eta, Grade, Phase, Plan, Progress, ReplayOptions, Run, RunEvent, RunTotals, SealedRun,
+  Eta, Grade, Phase, Plan, PlannedPlacement, Progress, ReplayOptions, Run, RunEvent, RunTotals, SealedRun,
 } from './replay/api.js'
 export type { ExplainedEvent, ExplainOptions } from './replay/explain.js'
 export type {
@@ -111,8 +124,8 @@ export {
 
 // What an adapter of a log or a store needs besides its client.
 export type {
-  Bounds, ConsumerGroup, DifferenceCode, EventBatch, EventSource, Finding, Holes, Mark, MarkCheck, OpenTransaction, ReadLimits, ReadRange,
-  RecordedEvent,
+  Bounds, BoundsOptions, ConsumerGroup, DifferenceCode, EventBatch, EventSource, Finding, Holes, Mark, MarkCheck, OpenTransaction,
+  ReadLimits, ReadRange, RecordedEvent,
 } from './log/source.js'
 export type { Reads } from './value/reads.js'
 export type { Accepted, Checkpoint, CollectionRoot, Manifest, Writer } from './store/checkpoint.js'
@@ -132,6 +145,9 @@ export {
   bytesOfHex, dateOf, decimalOf, int64Of, textOf, timestampOf, uuidOf,
 } from './value/logical.js'
 export { findBigIntegers, parseJson, stringifyJson, suspectDigits } from './value/json.js'
+// For sources that read only what is declared.
+export { JsonScanner, UNREADABLE } from './value/json-scan.js'
+export { compileReads, envelopeReads, type ReadNode } from './value/reads.js'
 export { checkOptions } from './value/options.js'
 // For src/cli.
 export { distance } from './log/position.js'
@@ -140,6 +156,7 @@ export { digestOfLines, type DumpDigest } from './digest/dump.js'
 export { formatHash } from './digest/hash.js'
 // For sources: the input chain of docs/formats.md.
 export { INPUT_BLOCK, type Inputs } from './log/inputs.js'
+export { TOMBSTONES_SHARE } from './log/bounds.js'
 export { milestonesAt, milestonesFrom, milestonesOf, nextMilestone, type Milestones } from './log/milestones.js'
 // What a store that keeps tables with columns, or reads those of another program, needs.
 export { CanonicalWriter } from './value/writer.js'
@@ -167,3 +184,20 @@ export { serveDigest, type DigestServer, type ServeDigestOptions } from './host/
 export type { OffsetsFile } from './verify/key-offsets.js'
 export { offsetsFile } from './host/offsets-file.js'
 export { MAX_FIELDS } from './verify/fields.js'
+// Handing a state over to the consumers of a group, and back.
+export type { HandOver, HandOverOptions, TakeBackOptions } from './replay/handover.js'
+export type { GroupPartition } from './replay/handover-group.js'
+export { isHandedOver } from './replay/handover-record.js'
+// Shards of one job, and the one state that they make.
+export { joinSeals, type JoinedSeal, type JoinedShard, type JoinOptions } from './verify/join.js'
+export { formatShard, shardOptions, shardStore } from './replay/shard.js'
+export type { Limits } from './replay/api.js'
+// Ready-made projections.
+export { latest, type LatestOptions } from './projection/latest.js'
+export { debezium, type DebeziumOptions, type DebeziumTable } from './projection/debezium.js'
+export type { Shard } from './store/checkpoint.js'
+// For sources whose records are in an envelope of others.
+export { cloudEventData, cloudEventParts } from './log/cloud-event.js'
+export { fieldAt, partsByFields, type EnvelopeParts, type FieldMapping } from './log/envelope.js'
+export type { KeyHash, PartitionerOptions } from './log/partitioner.js'
+export type { Order, TimeOptions } from './projection/options.js'

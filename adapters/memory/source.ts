@@ -197,28 +197,32 @@ class MemoryBatch implements EventBatch {
   readonly #events: readonly RecordedEvent[]
   readonly #first: HashedRecord
   readonly #isChained: boolean
+  readonly #from: Offset
 
   constructor(log: Partition, from: Offset, upTo: Offset, limits: ReadLimits, first: HashedRecord, isChained: boolean) {
     const events: RecordedEvent[] = []
-    const holes = { control: 0, aborted: 0, filtered: 0, compactedOrLost: 0 }
     let bytes = 0
     let offset = from
     for (; offset <= upTo; offset++) {
-      const { event, hole, line } = log.slots[offset] as Slot
+      const { event, line } = log.slots[offset] as Slot
       if (event !== null && events.length > 0 && (events.length >= limits.events || bytes + line.length > limits.bytes)) break
       bytes += line.length
       if (event !== null) events.push(event)
-      if (hole !== null) holes[hole]++
     }
     this.partition = log.name
     this.length = events.length
     this.through = offset - 1
-    this.holes = holes
+    this.holes = holesIn(log, from, this.through)
     this.bytes = bytes
     this.#log = log
     this.#events = events
     this.#first = first
     this.#isChained = isChained
+    this.#from = from
+  }
+
+  holesBefore(i: number): Holes {
+    return holesIn(this.#log, this.#from, this.offsetAt(i) - 1)
   }
 
   offsetAt(i: number): Offset { return this.event(i).offset }
@@ -232,6 +236,16 @@ class MemoryBatch implements EventBatch {
     if (!this.#isChained) return { id: this.#first.hash, input: null, proof }
     return { id: this.#first.hash, input: this.#log.inputAt(offset), earlier: this.#log.earlierAt(offset), proof }
   }
+}
+
+/** Both bounds inclusive. */
+function holesIn(log: Partition, from: Offset, to: Offset): Holes {
+  const holes = { control: 0, aborted: 0, filtered: 0, compactedOrLost: 0 }
+  for (let offset = from; offset <= to; offset++) {
+    const { hole } = log.slots[offset] as Slot
+    if (hole !== null) holes[hole]++
+  }
+  return holes
 }
 
 function firstOf(partition: Partition): HashedRecord {

@@ -1,5 +1,6 @@
+import { join, parse } from 'node:path'
 import { alreadyRunning, checkOptions, generationNotFound, generationRefused, liveChanged, RehydrateError } from '../../src/index.js'
-import type { Against, GenerationRow, OpenRead, OpenWrite, StateStore, StoreSession } from '../../src/index.js'
+import type { Against, GenerationRow, OpenRead, OpenWrite, Shard, StateStore, StoreSession } from '../../src/index.js'
 import { loadClient, transaction, translated } from './client.js'
 import type { Connection, SqliteClient } from './client.js'
 import { openOrCreate, openToChange, openToRead } from './database.js'
@@ -102,6 +103,10 @@ class SqliteStore implements StateStore {
     return session
   }
 
+  shard(shard: Shard): StateStore {
+    return new SqliteStore(shardPath(this.#path, shard), this.#pageSizeBytes, this.#client)
+  }
+
   async close(): Promise<void> {
     for (const session of this.#sessions) await session.close()
   }
@@ -160,6 +165,12 @@ class SqliteStore implements StateStore {
     const onClose = (session: SqliteSession): void => void this.#sessions.delete(session)
     return new SqliteSession({ path: this.#path, connection, row, lock, onClose })
   }
+}
+
+/** The file of a shard beside that of the whole: `state.db` → `state.2-of-8.db`. */
+function shardPath(path: string, { index, of }: Shard): string {
+  const { dir, name, ext } = parse(path)
+  return join(dir, `${name}.${index}-of-${of}${ext}`)
 }
 
 /** Makes this opener the generation's newest writer, within a transaction. */

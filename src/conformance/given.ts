@@ -4,8 +4,8 @@ import { EventApplier } from '../projection/apply.js'
 import type { Projection } from '../projection/define.js'
 import { Slot } from '../projection/view.js'
 import type { Purity } from '../replay/api.js'
-import { claim, ownerKey } from '../replay/owners.js'
-import { partitionTurns, timeTurns, type Turn, type TurnOptions } from '../replay/turns.js'
+import { keepsOwners, ownerKey, Owners } from '../replay/owners.js'
+import { turnsOf, type Turn, type TurnOptions } from '../replay/turns.js'
 import { encode, normalise, type Value } from '../value/canonical.js'
 
 /** An event as a test writes it. What is left out: partition 'given', version 1, no key, data null, no time, no id, no headers. */
@@ -67,20 +67,20 @@ async function fold(projection: Projection, events: readonly GivenEvent[], purit
     source, upTo, from: new Map(), marks: new Map(), gaps: new Map(), signal: stop.signal,
     limits: { events: 1_000, bytes: 1_000_000 }, pick: () => 0, waiting: () => {},
   }
-  const turns = projection.order === 'time' ? timeTurns(options, new Map(), projection.futureMs) : partitionTurns(options)
+  const turns = turnsOf(options, projection)
   const applier = new EventApplier(projection)
   const slots = new Map<string, Slot>()
-  const owned = projection.order === 'partition' && upTo.size > 1
+  const owners = keepsOwners(projection, upTo.keys()) ? new Owners(projection) : null
   const uninstall = purity.install()
   try {
-    for (let turn = await turns.next(); turn !== null; turn = await turns.next()) applyTurn(turn, applier, slots, owned, purity)
+    for (let turn = await turns.next(); turn !== null; turn = await turns.next()) applyTurn(turn, applier, slots, owners, purity)
   } finally {
     uninstall()
   }
   return stateOf(projection, slots)
 }
 
-function applyTurn(turn: Turn, applier: EventApplier, slots: Map<string, Slot>, owned: boolean, purity: Purity): void {
+function applyTurn(turn: Turn, applier: EventApplier, slots: Map<string, Slot>, owners: Owners | null, purity: Purity): void {
   purity.enter()
   try {
     for (let i = turn.from; i < turn.to; i++) {
@@ -91,7 +91,7 @@ function applyTurn(turn: Turn, applier: EventApplier, slots: Map<string, Slot>, 
         return slot
       })
       if (prepared === null) continue
-      if (owned) for (const slot of prepared.slots) claim(slot, prepared.event.partition, prepared.event.offset)
+      if (owners !== null) for (const slot of prepared.slots) owners.claim(slot, prepared.event)
       applier.apply(prepared, (slot) => { slot.dirty = false })
     }
   } finally {

@@ -21,7 +21,7 @@ export type SourceEntry = SourceRecord | SourceHole
  * What the log can be made to do. `chain`: marks carry an input chain with its milestones. The others are the methods of SourceLog
  * of that name, and `holes`.
  */
-export type SourceCapability = 'chain' | 'holes' | 'append' | 'truncate' | 'expire' | 'rewrite' | 'recreate' | 'tear'
+export type SourceCapability = 'chain' | 'holes' | 'append' | 'truncate' | 'expire' | 'rewrite' | 'recreate' | 'tear' | 'compact'
 
 /** One log, made for one case. */
 export interface SourceLog {
@@ -39,6 +39,8 @@ export interface SourceLog {
   recreate?(partition: string, records: readonly SourceRecord[]): Promise<void>
   /** Leaves a part of a record after the last one, as an interrupted writer does. */
   tear?(partition: string): Promise<void>
+  /** Lets the partition be compacted from now on; every record so far has a key of its own. */
+  compact?(partition: string): Promise<void>
   dispose(): Promise<void>
 }
 

@@ -1,4 +1,5 @@
 import { expectSame, type ConformanceCase } from './kit.js'
+import { compactionCases } from './source-compaction.js'
 import { makeRecords, readAll, withLog, type SourceHarness } from './source-harness.js'
 import { readingCases } from './source-reading.js'
 import { trustCases } from './source-trust.js'
@@ -10,11 +11,11 @@ export type { SourceCapability, SourceEntry, SourceHarness, SourceHole, SourceLo
  * that it has what it says, and nothing it does not say, is a case too.
  */
 export function sourceCases(harness: SourceHarness): readonly ConformanceCase[] {
-  const cases = [honestHarness(harness), ...readingCases(harness), ...trustCases(harness)]
+  const cases = [honestHarness(harness), ...readingCases(harness), ...trustCases(harness), ...compactionCases(harness)]
   return cases.filter(({ needs }) => needs.every((need) => (harness.capabilities as readonly string[]).includes(need)))
 }
 
-const METHODS = ['append', 'truncate', 'expire', 'rewrite', 'recreate', 'tear'] as const
+const METHODS = ['append', 'truncate', 'expire', 'rewrite', 'recreate', 'tear', 'compact'] as const
 
 function honestHarness(harness: SourceHarness): ConformanceCase {
   return {

@@ -110,7 +110,7 @@ function keyTwice(collection: string): OnEqual {
 }
 
 /** Goes down our trie to one path after the other, in ascending order, and keeps the groups on the way. */
-class Descent {
+export class Descent {
   readonly #reader: TrieReader
   /** By length of path. */
   readonly #groups: Node[]

@@ -2,7 +2,7 @@ import { RehydrateError } from '../errors.js'
 import { compareUtf8, type Offset } from './position.js'
 import type { EventBatch, RecordedEvent } from './source.js'
 
-/** A place in the merge of order 'time': events before it are applied, none before it may come later. */
+/** A place in the merge of an order domain: events before it are applied, none before it may come later. */
 export interface MergePoint {
   /** recordedAt, raised to the highest before it in its partition. Milliseconds since 1970. */
   readonly timeMs: number
@@ -16,7 +16,7 @@ export function compareMergePoints(a: MergePoint, b: MergePoint): number {
 }
 
 /**
- * The clock of one partition under order 'time': recordedAt made non-decreasing. RECORDED_AT_MISSING where a record has none;
+ * The clock of one partition where partitions are merged: recordedAt made non-decreasing. RECORDED_AT_MISSING where a record has none;
  * TIMESTAMP_IMPLAUSIBLE where a record lies more than futureMs before one that stands ahead of it in the partition, so that
  * raising it would move it that far: the log's own later records say that the earlier timestamp was ahead of its time.
  */
@@ -37,22 +37,29 @@ export class PartitionClock {
 
   place(offset: Offset, recordedAtMs: number | null): MergePoint {
     if (recordedAtMs === null) throw recordedAtMissing(this.#partition, offset)
-    if (this.#highMs - recordedAtMs > this.#futureMs) throw this.#implausible(offset, recordedAtMs)
+    if (this.#highMs - recordedAtMs > this.#futureMs) {
+      const partition = this.#partition
+      throw implausible({ partition, offset: this.#highOffset, timeMs: this.#highMs }, { offset, timeMs: recordedAtMs }, this.#futureMs)
+    }
     if (recordedAtMs > this.#highMs) {
       this.#highMs = recordedAtMs
       this.#highOffset = offset
     }
     return { timeMs: this.#highMs, partition: this.#partition, offset }
   }
+}
 
-  #implausible(offset: Offset, recordedAtMs: number): RehydrateError {
-    const culprit = this.#highOffset === null ? 'a record before it' : `${this.#partition}@${this.#highOffset}`
-    return new RehydrateError('TIMESTAMP_IMPLAUSIBLE', {
-      message: `${culprit} says ${isoTime(this.#highMs)}, yet ${this.#partition}@${offset} after it says ${isoTime(recordedAtMs)}.`,
-      partition: this.#partition, offset: this.#highOffset ?? offset,
-      expected: `at most ${this.#futureMs} ms ahead`, actual: `${this.#highMs - recordedAtMs} ms ahead`,
-    })
-  }
+/** TIMESTAMP_IMPLAUSIBLE: `later`, which stands behind it in its partition, says a time more than futureMs before. */
+export function implausible(
+  { partition, offset, timeMs }: { readonly partition: string; readonly offset: Offset | null; readonly timeMs: number },
+  later: { readonly offset: Offset; readonly timeMs: number }, futureMs: number,
+): RehydrateError {
+  const culprit = offset === null ? 'a record before it' : `${partition}@${offset}`
+  return new RehydrateError('TIMESTAMP_IMPLAUSIBLE', {
+    message: `${culprit} says ${isoTime(timeMs)}, yet ${partition}@${later.offset} after it says ${isoTime(later.timeMs)}.`,
+    partition, offset: offset ?? later.offset,
+    expected: `at most ${futureMs} ms ahead`, actual: `${timeMs - later.timeMs} ms ahead`,
+  })
 }
 
 export function recordedAtMissing(partition: string, offset: Offset): RehydrateError {
@@ -85,7 +92,7 @@ export interface PeekedBatch extends EventBatch {
 export function peeked(batch: EventBatch): PeekedBatch {
   const events = new Map<number, RecordedEvent>()
   return {
-    partition: batch.partition, length: batch.length, through: batch.through, holes: batch.holes, bytes: batch.bytes,
+    ...unchanged(batch),
     offsetAt: (i) => batch.offsetAt(i),
     typeAt: (i) => batch.typeAt(i),
     keyAt: (i) => batch.keyAt(i),
@@ -100,5 +107,14 @@ export function peeked(batch: EventBatch): PeekedBatch {
       events.delete(i)
       return known ?? batch.event(i)
     },
+  }
+}
+
+/** What a batch says besides its records, for one that stands for it. */
+export function unchanged(batch: EventBatch): Omit<EventBatch, 'offsetAt' | 'typeAt' | 'keyAt' | 'event' | 'markAt'> {
+  const { partition, length, through, holes, bytes, atEnd } = batch
+  return {
+    partition, length, through, holes, bytes, ...(atEnd === undefined ? {} : { atEnd }),
+    ...(batch.holesBefore === undefined ? {} : { holesBefore: (i: number) => (batch as Required<EventBatch>).holesBefore(i) }),
   }
 }

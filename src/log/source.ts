@@ -44,6 +44,8 @@ export interface EventBatch {
   readonly bytes: number
   /** Nothing that can be read followed `through` when this was fetched. Left out: not known. */
   readonly atEnd?: boolean
+  /** The holes before record i. Left out: not known; where it matters, records are then asked for one at a time. */
+  holesBefore?(i: number): Holes
   offsetAt(i: number): Offset
   typeAt(i: number): string
   keyAt(i: number): string | null
@@ -67,11 +69,14 @@ export interface Mark {
 
 export type DifferenceCode = 'LOG_TRUNCATED' | 'LOG_RECREATED' | 'LOG_REWRITTEN' | 'LOG_DIVERGED' | 'TOMBSTONES_EXPIRED'
 
-/** Is the log that the mark was taken from still the one we see? `code` is one of the exit-7 codes. */
+/**
+ * Is the log that the mark was taken from still the one we see? `code` is one of the exit-7 codes. `mark`: to be kept in the place of
+ * the one that was asked about, because asking told something; only its proof may be another.
+ */
 export type MarkCheck =
-  | { readonly is: 'same' }
+  | { readonly is: 'same'; readonly mark?: Mark }
   | { readonly is: 'different'; readonly code: DifferenceCode; readonly why: string }
-  | { readonly is: 'unprovable'; readonly why: string }
+  | { readonly is: 'unprovable'; readonly why: string; readonly mark?: Mark }
 
 /** Both inclusive. An empty partition has last = first − 1. */
 export interface Bounds {
@@ -81,9 +86,11 @@ export interface Bounds {
   readonly bytes?: number
   /**
    * Earlier records of a key may be gone, and go at any time (a compacted topic), so that only at an instant at which a reader stands at
-   * the end its state is a function of its position. Left out: no.
+   * the end its state is a function of its position. Null: that can not be told. Left out: no.
    */
-  readonly compacted?: boolean
+  readonly compacted?: boolean | null
+  /** Of a compacted partition: so long a delete stays in the log at least, for those who read it. Left out: not known. */
+  readonly tombstonesMs?: number
   /** Records after `last` that can not be read yet, because a transaction is open. Left out: none. */
   readonly behindOpenTransaction?: OpenTransaction
 }
@@ -110,8 +117,16 @@ export interface ReadRange {
   readonly after: Offset
   readonly upTo: Offset
   readonly mark: Mark | null
-  /** Of a partition whose bounds say `compacted`: go on beyond upTo, until a batch says `atEnd`. */
+  /**
+   * Of a partition whose bounds say that it is compacted, or may be: go on beyond upTo, until a batch says `atEnd`. That one may hold
+   * nothing, not even a hole: then its `through` is where the one before it, or `after`, stood.
+   */
   readonly toEnd?: boolean
+}
+
+export interface BoundsOptions {
+  readonly following?: boolean
+  readonly known?: ReadonlySet<string>
 }
 
 /**
@@ -128,22 +143,34 @@ export interface EventSource {
   check(marks: ReadonlyMap<string, { readonly mark: Mark; readonly at: Offset }>): Promise<ReadonlyMap<string, MarkCheck>>
   /**
    * Every partition there is. An incomplete last record is LOG_TORN_TAIL, or "not yet" (left out) where `following`.
+   * `known`: partitions that were read before. Where one of them is gone it is left out, for the reader to name; and where a source
+   * may begin later than its log does, that does not move the beginning of these.
    */
-  bounds(options?: { readonly following?: boolean }): Promise<ReadonlyMap<string, Bounds>>
+  bounds(options?: BoundsOptions): Promise<ReadonlyMap<string, Bounds>>
   /**
-   * One partition, in offset order. Ends after the batch whose `through` reaches upTo; a batch never goes beyond upTo.
+   * One partition, in offset order. Ends after the batch whose `through` reaches upTo; a batch never goes beyond upTo, but for `toEnd`.
    * upTo lies within the bounds given last. Aborting the signal ends the iteration without an error.
    */
   read(partition: string, range: ReadRange, limits: ReadLimits, signal: AbortSignal): AsyncIterable<EventBatch>
   /**
-   * The first offset whose recordedAt is at or after a time, from an index of the log; null: there is none. Left out, and undefined, where
-   * no index says it exactly: then it is searched by reading.
+   * The first offset whose recordedAt is at or after a time, from an index of the log; null: there is none. It may be one that holds no
+   * event. Left out, and undefined, where no index says it exactly: then it is searched by reading.
    */
   offsetAt?(partition: string, timeMs: number): Promise<Offset | null | undefined>
+  /** The same log, asked for under this name: what its servers see, for quotas and logs. Left out: they see none. */
+  named?(client: string): EventSource
   /** A consumer group of the log, by which other readers keep their positions. Left out: the log has none. */
   group?(name: string): ConsumerGroup
-  /** What `doctor` finds of the log and the way to it. Throws nothing that is a finding. */
-  diagnose?(): Promise<readonly Finding[]>
+  /**
+   * Those of some fields of the data, as paths such as `items[].sku`, that no schema has of which events of a type can be; none where the
+   * log knows no such schema. Left out: the log has no schemas.
+   */
+  lacking?(type: string, paths: readonly string[]): Promise<readonly string[]>
+  /**
+   * What `doctor` finds of the log and the way to it; what it finds is never thrown. `replayMs`: how long a replay may take; null: not
+   * known.
+   */
+  diagnose?(about: { readonly replayMs: number | null }): Promise<readonly Finding[]>
   /** Idempotent. */
   close(): Promise<void>
 }

@@ -1,8 +1,12 @@
 import { RehydrateError, type ErrorCode } from '../errors.js'
 import type { EventBatch, RecordedEvent } from '../log/source.js'
 import { decode, encode, type Value } from '../value/canonical.js'
+import { findBigIntegers } from '../value/json.js'
 import { isKey } from '../value/key.js'
 import { typeName } from '../value/options.js'
+import { unlistable } from '../value/partial.js'
+import { pickReads, type Reads } from '../value/reads.js'
+import { ANY_TYPE } from './compile.js'
 import { isPromise, type Collection, type EventType, type Projection } from './define.js'
 import { coversPath, withBigints } from './exact.js'
 import { HandlerView, issuePath, type Slot } from './view.js'
@@ -35,16 +39,19 @@ export class EventApplier {
 
   /**
    * Null: passed over by `unknownEvents: 'skip'`, without parsing the record where its type alone says so.
-   * Errors carry partition and offset: EVENT_TYPE_UNKNOWN, EVENT_INVALID, NUMBER_INEXACT, EVENT_KEY_MISSING, KEY_INVALID, and
-   * HANDLER_FAILED for a throwing keys function.
+   * Errors carry partition and offset: EVENT_TYPE_UNKNOWN, EVENT_INVALID, NUMBER_INEXACT, EVENT_KEY_MISSING, KEY_INVALID,
+   * FIELD_NOT_DECLARED, and HANDLER_FAILED for a throwing keys function.
    */
   prepare(batch: EventBatch, index: number, slotOf: SlotOf): PreparedEvent | null {
-    const type = this.#projection.types.get(batch.typeAt(index))
+    const type = this.#projection.types.get(batch.typeAt(index)) ?? this.#projection.anyType ?? undefined
     if (type === undefined) return this.#unknown(batch, index, null)
     const event = this.#read(batch, index, type)
     if (event === null) return this.#unknown(batch, index, type)
     const double = event.offset % DOUBLE_RUN_EVERY === 0 || !this.#seen.has(type.name)
-    if (double) this.#seen.add(type.name)
+    if (double) {
+      this.#seen.add(type.name)
+      if (type.keys !== null && type.reads !== null) refsOf(this.#read(batch, index, type, true) as RecordedEvent, type, type.keys)
+    }
     return { event, type, slots: this.#slotsOf(event, type, slotOf), again: double ? { batch, index } : null }
   }
 
@@ -59,6 +66,7 @@ export class EventApplier {
 
   #run(type: EventType, event: RecordedEvent): void {
     let result: unknown
+    if (type.reads !== null) type.reads.touched.error = null
     try {
       result = type.handler(this.#view.state, event)
     } catch (error) {
@@ -66,6 +74,7 @@ export class EventApplier {
     }
     try {
       this.#view.assertUnviolated()
+      assertUntouched(type.reads)
     } catch (error) {
       throw atEvent(error, event, 'HANDLER_FAILED', `The handler of ${type.name} threw`)
     }
@@ -78,8 +87,8 @@ export class EventApplier {
 
   /** Runs the whole way from the record to the writes on copies of the state, twice, and compares. */
   #runTwice(prepared: PreparedEvent, again: { batch: EventBatch; index: number }): void {
-    const first = this.#dryRun(prepared.type, this.#read(again.batch, again.index, prepared.type), prepared.slots)
-    const second = this.#dryRun(prepared.type, this.#read(again.batch, again.index, prepared.type), prepared.slots)
+    const first = this.#dryRun(prepared.type, this.#read(again.batch, again.index, prepared.type, true), prepared.slots)
+    const second = this.#dryRun(prepared.type, this.#read(again.batch, again.index, prepared.type, true), prepared.slots)
     if (first.equals(second)) return
     throw new RehydrateError('NOT_DETERMINISTIC', {
       message: `The handler of ${prepared.type.name} gave two results for one state and event.`,
@@ -97,24 +106,33 @@ export class EventApplier {
     return Buffer.from(encode(writes))
   }
 
-  /** The event as its handler sees it; null where its version is newer than any upcaster leads to. */
-  #read(batch: EventBatch, index: number, type: EventType): RecordedEvent | null {
-    const recorded = batch.event(index)
+  /**
+   * The event as its handler sees it; null where its version is newer than any upcaster leads to. `guarded`: where only some fields are
+   * read, to list those that are there is refused too, as it always is for upcasters and schemas.
+   */
+  #read(batch: EventBatch, index: number, type: EventType, guarded = false): RecordedEvent | null {
+    const { reads } = type
+    const recorded = reads === null ? batch.event(index) : readsOnly(batch.event(index, reads), reads)
     const newest = type.upcasters.length + 1
     if (recorded.schemaVersion > newest) return null
-    if (recorded.bigIntegers === null && type.int64 === null && recorded.schemaVersion === newest && type.schema === null) {
-      return recorded
-    }
+    const isPlain = recorded.schemaVersion === newest && type.schema === null
+    if (isPlain && recorded.bigIntegers === null && type.int64 === null && (!guarded || reads === null)) return recorded
     let data: unknown = exact(recorded, type)
+    if (reads !== null && (guarded || !isPlain)) data = unlistable(data)
     for (let version = recorded.schemaVersion; version < newest; version++) data = upcast(recorded, type, version, data)
     if (type.schema !== null) data = validate(recorded, type, data)
+    try {
+      assertUntouched(reads)
+    } catch (error) {
+      throw atEvent(error, recorded, 'EVENT_INVALID', `${type.name} could not be read`)
+    }
     return { ...recorded, schemaVersion: newest, data }
   }
 
   #unknown(batch: EventBatch, index: number, type: EventType | null): null {
     if (this.#projection.unknownEvents === 'skip') return null
     const name = batch.typeAt(index)
-    const version = type === null ? null : batch.event(index).schemaVersion
+    const version = type === null ? null : batch.event(index, type.reads ?? undefined).schemaVersion
     const newest = (type?.upcasters.length ?? 0) + 1
     throw new RehydrateError('EVENT_TYPE_UNKNOWN', {
       message: version === null
@@ -135,20 +153,8 @@ export class EventApplier {
       }
       return [slotOf(only as Collection, checkedKey(event.key, only as Collection, event))]
     }
-    let refs: unknown
-    try {
-      refs = type.keys(event)
-    } catch (error) {
-      throw atEvent(error, event, 'HANDLER_FAILED', `keys.${type.name} threw`)
-    }
-    if (isPromise(refs)) {
-      throw new RehydrateError('HANDLER_ASYNC', {
-        message: `keys.${type.name} returned a promise.`, partition: event.partition, offset: event.offset,
-      })
-    }
-    if (!Array.isArray(refs)) throw keysWrong(event, type, 'an array of { collection, key }', typeName(refs))
     const slots: Slot[] = []
-    for (const ref of refs as { collection?: unknown; key?: unknown }[]) {
+    for (const ref of refsOf(event, type, type.keys)) {
       const collection = this.#projection.collections.find(({ name }) => name === ref?.collection)
       if (collection === undefined) {
         throw keysWrong(event, type, this.#projection.collections.map(({ name }) => name).join(', '), String(ref?.collection))
@@ -158,6 +164,36 @@ export class EventApplier {
     }
     return slots
   }
+}
+
+function refsOf(event: RecordedEvent, type: EventType, keys: NonNullable<EventType['keys']>): { collection?: unknown; key?: unknown }[] {
+  let refs: unknown
+  try {
+    refs = keys(event)
+    assertUntouched(type.reads)
+  } catch (error) {
+    throw atEvent(error, event, 'HANDLER_FAILED', `keys.${type.name} threw`)
+  }
+  if (isPromise(refs)) {
+    throw new RehydrateError('HANDLER_ASYNC', {
+      message: `keys.${type.name} returned a promise.`, partition: event.partition, offset: event.offset,
+    })
+  }
+  if (Array.isArray(refs)) return refs as { collection?: unknown; key?: unknown }[]
+  throw keysWrong(event, type, 'an array of { collection, key }', typeName(refs))
+}
+
+/** Of an event whose source may have parsed all of it, what is read: so that no handler can tell one source from another. */
+function readsOnly(event: RecordedEvent, reads: Reads): RecordedEvent {
+  reads.touched.error = null
+  const data: unknown = pickReads(event.data, reads.root)
+  if (data === event.data) return event
+  return { ...event, data, bigIntegers: event.bigIntegers === null ? null : findBigIntegers(data) }
+}
+
+/** Throws what user code was told, where it caught and swallowed it. */
+function assertUntouched(reads: Reads | null): void {
+  if (reads !== null && reads.touched.error !== null) throw reads.touched.error
 }
 
 /** An error of user code, with the place. Our own errors keep their code. */
@@ -217,7 +253,8 @@ function exact(event: RecordedEvent, type: EventType): unknown {
     throw new RehydrateError('NUMBER_INEXACT', {
       message: `${path} of ${type.name} at ${event.partition}@${event.offset} is an integer beyond 2^53.`,
       partition: event.partition, offset: event.offset, path,
-      fix: `Declare it: events: { ${type.name}: { int64: ['${path.replace(/^\$\.?/, '').replace(/\[\d+\]/g, '[]')}'] } }.`,
+      fix: type.name === ANY_TYPE ? "Declare the column in `int64`, or as 'int64' in `columns`."
+        : `Declare it: events: { ${type.name}: { int64: ['${path.replace(/^\$\.?/, '').replace(/\[\d+\]/g, '[]')}'] } }.`,
     })
   }
   return type.int64 === null ? event.data : withBigints(event.data, type.int64)

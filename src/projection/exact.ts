@@ -1,4 +1,5 @@
 import type { Int64Paths } from '../value/canonical.js'
+import { copyObject } from '../value/partial.js'
 
 /** True where a path as the sources write it (`$.items[2].n`) is one of the declared ones. */
 export function coversPath(declared: Int64Paths | null, path: string): boolean {
@@ -18,7 +19,7 @@ export function withBigints(data: unknown, declared: Int64Paths): unknown {
     return elements === null ? data : data.map((item) => withBigints(item, elements))
   }
   if (typeof data !== 'object' || data === null) return data
-  const copy: Record<string, unknown> = { ...data }
+  const copy = copyObject(data)
   for (const [name, inner] of declared.properties) {
     if (Object.hasOwn(copy, name)) copy[name] = withBigints(copy[name], inner)
   }

@@ -1,6 +1,6 @@
 import { formatHash, hashValue } from '../digest/hash.js'
 import { encode } from '../value/canonical.js'
-import type { Projection } from './define.js'
+import type { EventType, Projection } from './define.js'
 
 /** Hashes of the parts of a projection, so that a change can be named. Each is `sh1:<hex>`. */
 export interface Fingerprint {
@@ -31,8 +31,12 @@ export function changedParts(before: Fingerprint, now: Fingerprint): string[] {
   return changed
 }
 
+function typesOf({ types, anyType }: Projection): EventType[] {
+  return anyType === null ? [...types.values()] : [...types.values(), anyType]
+}
+
 function handlerText(projection: Projection): string[] {
   const functions: unknown[] = []
-  for (const type of projection.types.values()) functions.push(type.name, type.handler, type.keys, ...type.upcasters)
+  for (const type of typesOf(projection)) functions.push(type.name, type.handler, type.keys, ...type.upcasters)
   return functions.map(String)
 }

@@ -10,6 +10,8 @@ export class Slot {
   value: Value | undefined = undefined
   /** The order domain that touched this key first; null where that is not kept or not known yet. */
   owner: string | null = null
+  /** The owner that the store holds; null: none. */
+  storedOwner: string | null = null
   /** Differs from what the store holds. */
   dirty = false
   /** Bytes of the value as the store holds it; 0: it holds none, as far as is known. */

@@ -1,7 +1,7 @@
-import type { Position } from '../log/position.js'
-import type { EventSource } from '../log/source.js'
+import type { Offset, Position } from '../log/position.js'
+import type { EventSource, OpenTransaction } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
-import type { Accepted, CollectionRoot, Manifest } from '../store/checkpoint.js'
+import type { Accepted, CollectionRoot, Manifest, Shard } from '../store/checkpoint.js'
 import type { StateStore } from '../store/contract.js'
 
 export interface ReplayOptions {
@@ -27,8 +27,20 @@ export interface ReplayOptions {
   readonly memoryBytes?: number
   /** Limits of one batch. Defaults 2,000 events, 1 MiB. */
   readonly batch?: { readonly events?: number; readonly bytes?: number }
+  /** Only this one of so many equal parts, in a store of its own (`store.shard()`). See docs/shards.md. */
+  readonly shard?: Shard
+  /** How much of the log may be asked of whoever serves it; `run.limit()` changes it. */
+  readonly limits?: Limits
   /** Aborting it stops the run after a clean checkpoint; `signal.reason` may be 'SIGTERM' or 'SIGINT'. */
   readonly signal?: AbortSignal
+}
+
+/** What is left out is not limited. */
+export interface Limits {
+  /** Bytes of log per second, over all shards of the job: each takes an equal part. */
+  readonly bytesPerSecond?: number
+  /** Bytes of log that may be fetched ahead of what is applied, per process. Default: the source's. */
+  readonly inFlightBytes?: number
 }
 
 export type Phase = 'planning' | 'replaying' | 'following' | 'draining' | 'sealing' | 'sealed' | 'stopped' | 'failed'
@@ -76,7 +88,15 @@ export interface SealedRun {
   readonly accepted: readonly Accepted[]
   /** Event ids were compared over so many offsets; 0: not checked. */
   readonly idWindow: number
+  /** Partitions whose end was held back at `last` by an open transaction: records up to `written` could not be read yet. */
+  readonly behindOpenTransaction: readonly HeldBack[]
   readonly run: RunTotals
+}
+
+export interface HeldBack extends OpenTransaction {
+  readonly partition: string
+  /** The last offset that could be read, inclusive. */
+  readonly last: Offset
 }
 
 export interface Grade {
@@ -102,6 +122,8 @@ export interface Run extends AsyncIterable<RunEvent> {
   readonly done: Promise<SealedRun>
   /** Asks for a seal of what is applied, while following; of any other run it is the one at its end. */
   seal(): Promise<SealedRun>
+  /** Puts these limits in the place of those it runs under, while it goes on. CONFIG_INVALID changes nothing. */
+  limit(limits: Limits): void
   /** Stops after a clean checkpoint; `done` rejects with RUN_STOPPED. Resolves when everything is closed. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -119,8 +141,23 @@ export interface Plan {
   readonly bytes: number | null
   /** How long it may take, judged by reading a piece of the log; null where there is nothing to read. */
   readonly estimate: { readonly eventsPerSecond: number; readonly ms: number } | null
+  /** What explains where the log's keys lie, where the projection has several partitions and says nothing of it; null: it need not. */
+  readonly placement: PlannedPlacement | null
   /** Codes and texts of what would be refused; empty: the replay can start. */
   readonly refusals: readonly { readonly code: string; readonly message: string; readonly fix: string }[]
+}
+
+/** A partitioner that fits a sample of the log. */
+export interface PlannedPlacement {
+  /** Null: none of them explains the whole sample; then order 'time' is the answer where keys cross partitions. */
+  readonly hash: 'murmur2' | 'crc32' | null
+  /** For `partitioner.counts`: more than one where topics have grown. */
+  readonly counts: readonly number[]
+  /** Records with a key that were looked at, and those that it (or else the best one) explains. */
+  readonly sampled: number
+  readonly explained: number
+  /** The share of the sampled keys that have moved with the growth, from 0 to 1. */
+  readonly movedKeys: number
 }
 
 /** The world as the engine may see it. */

@@ -6,12 +6,13 @@ import type { Projection } from '../projection/define.js'
 import type { Fingerprint } from '../projection/fingerprint.js'
 import type { Slot } from '../projection/view.js'
 import { makeManifestHash, rootOfCollections } from '../store/checkpoint-codec.js'
-import type { Checkpoint, Manifest, Writer } from '../store/checkpoint.js'
+import type { Checkpoint, Manifest, Shard, Writer } from '../store/checkpoint.js'
 import type { EntryKey, PutEntry, StoreSession } from '../store/contract.js'
 import type { Value } from '../value/canonical.js'
 import type { Clock } from './api.js'
 import type { Cut } from './cut.js'
 import { assertListed } from './listed.js'
+import { HELD } from './held.js'
 import { IDS, type IdWindow } from './ids.js'
 import { OWNERS, ownerKey } from './owners.js'
 import { MARKS, MERGE, SCAN_PAGE } from './state.js'
@@ -41,6 +42,7 @@ export class Committer {
   readonly #projection: Projection
   readonly #fingerprint: Fingerprint
   readonly #clock: Clock
+  readonly #shard: Shard | null
   #checkpoint: Checkpoint | null
   #roots: Roots | null
   /** While the digest is pending: the keys of each collection. */
@@ -50,12 +52,14 @@ export class Committer {
 
   constructor(
     session: StoreSession, checkpoint: Checkpoint | null, projection: Projection, fingerprint: Fingerprint, clock: Clock,
+    shard: Shard | null,
   ) {
     this.#session = session
     this.#writer = session.writer as Writer
     this.#projection = projection
     this.#fingerprint = fingerprint
     this.#clock = clock
+    this.#shard = shard
     this.#checkpoint = checkpoint
     this.#roots = checkpoint?.collections ?? null
     for (const [collection, sum] of Object.entries(checkpoint?.keys ?? {})) this.#keys.set(collection, new KeySet(sum))
@@ -69,7 +73,8 @@ export class Committer {
     const dirty = workingSet.takeDirty()
     const idChanges = ids.takeChanges()
     const deletes: EntryKey[] = [
-      ...deletedKeys(dirty.collections), ...idChanges.deletes.map((key) => ({ collection: IDS, key })), ...(options.deletes ?? []),
+      ...deletedKeys(dirty.collections), ...idChanges.deletes.map((key) => ({ collection: IDS, key })),
+      ...cut.takeHeldGone().map((key) => ({ collection: HELD, key })), ...(options.deletes ?? []),
     ]
     const puts = hashEntries(putsOf(dirty, cut, idChanges.puts))
     if (this.#roots === null) {
@@ -120,7 +125,8 @@ export class Committer {
       this.#keySet(name).add(slots.filter((slot) => slot.value !== undefined && slot.encodedBytes === 0).map(({ key }) => key))
       this.#keySet(name).remove(slots.filter((slot) => slot.value === undefined && slot.encodedBytes > 0).map(({ key }) => key))
     }
-    if (owners.length > 0) this.#keySet(OWNERS).add(owners.map(({ collection, key }) => ownerKey(collection.name, key)))
+    const owned = owners.filter(({ storedOwner }) => storedOwner === null)
+    if (owned.length > 0) this.#keySet(OWNERS).add(owned.map(({ collection, key }) => ownerKey(collection.name, key)))
     for (const { collection, key } of gone) this.#keySet(collection).remove([key])
   }
 
@@ -142,6 +148,7 @@ export class Committer {
       manifest, manifestHash: makeManifestHash(manifest), writer: this.#writer,
       collections: this.#roots, writtenAtMs: this.#clock.nowMs(),
       keys: this.#roots === null ? Object.fromEntries([...this.#keys].map(([name, keys]) => [name, keys.value])) : null,
+      ...(this.#shard !== null && { shard: this.#shard }),
     }
     const { durable, goLive = false } = options
     await this.#session.commit({ puts, deletes }, next, this.#writer, { durable, goLive })
@@ -188,6 +195,7 @@ function* putsOf(dirty: DirtySlots, cut: Cut, ids: ReadonlyMap<string, Value>): 
   }
   for (const [partition, mark] of cut.marks()) yield { collection: MARKS, key: partition, value: mark as unknown as Value }
   for (const [partition, point] of cut.merge) yield { collection: MERGE, key: partition, value: point as unknown as Value }
+  for (const [partition, range] of cut.held) yield { collection: HELD, key: partition, value: range as unknown as Value }
   for (const [key, value] of ids) yield { collection: IDS, key, value }
 }
 
@@ -213,14 +221,14 @@ function* deletedKeys(collections: DirtySlots['collections']): Generator<EntryKe
   }
 }
 
-/** What the store gave for dirty keys that were read from it. The owner of a key is written once only: then it was absent. */
+/** What the store gave for dirty keys that were read from it. The owner of a key that did not move is written once only: it was absent. */
 function readHashes({ collections, owners }: DirtySlots): Map<string, string | null> {
   const read = new Map<string, string | null>()
   for (const { slots } of collections) {
     for (const { collection, key, was } of slots) if (was !== undefined) read.set(ownerKey(collection.name, key), was)
   }
-  for (const { collection, key, was } of owners) {
-    if (was !== undefined) read.set(ownerKey(OWNERS, ownerKey(collection.name, key)), null)
+  for (const { collection, key, was, storedOwner } of owners) {
+    if (was !== undefined && storedOwner === null) read.set(ownerKey(OWNERS, ownerKey(collection.name, key)), null)
   }
   return read
 }

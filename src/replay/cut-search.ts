@@ -3,7 +3,10 @@ import { beforeFirst, headOf } from '../log/bounds.js'
 import { offsetIn, type Offset, type Position } from '../log/position.js'
 import type { Bounds, EventSource, ReadLimits } from '../log/source.js'
 import { DEFAULT_LIMITS } from './settings.js'
-import { timeTurns, type TurnOptions } from './turns.js'
+import { domainsOf } from '../log/domains.js'
+import type { Projection } from '../projection/define.js'
+import { mergedTurns } from './merged-turns.js'
+import type { TurnOptions } from './turn.js'
 
 /** The cut of a log at a time: each partition up to before its first record at or after it. Reads the log; RECORDED_AT_MISSING. */
 export async function positionAt(source: EventSource, time: Date): Promise<Position> {
@@ -28,9 +31,12 @@ async function lastBefore(
   source: EventSource, partition: string, { first, last }: Bounds, timeMs: number, limits: ReadLimits,
 ): Promise<Offset | null> {
   if (last < first) return null
+  // What an index points to may be no event: a marker, a record of an aborted transaction. From there it is read.
+  const indexed = await source.offsetAt?.(partition, timeMs)
+  if (indexed === null || (indexed ?? first) > last) return null
   const stop = new AbortController()
-  let previous = first - 1
-  for await (const batch of source.read(partition, { after: first - 1, upTo: last, mark: null }, limits, stop.signal)) {
+  let previous = Math.max(first, indexed ?? first) - 1
+  for await (const batch of source.read(partition, { after: previous, upTo: last, mark: null }, limits, stop.signal)) {
     for (let i = 0; i < batch.length; i++) {
       const { offset, recordedAtMs } = batch.event(i)
       if (recordedAtMs === null) throw untimed(partition, offset)
@@ -53,18 +59,28 @@ function untimed(partition: string, offset: Offset): RehydrateError {
   })
 }
 
-/** The longest prefix of the merge of the whole log that lies within `cut`. Equal to it where the merge goes through it. */
+/** The longest prefix of the merge of each whole domain that lies within `cut`. Equal to it where the merges go through it. */
 export async function nearestMergePrefix(
-  source: EventSource, bounds: ReadonlyMap<string, Bounds>, cut: Position, futureMs: number, limits: ReadLimits,
+  source: EventSource, projection: Projection, bounds: ReadonlyMap<string, Bounds>, cut: Position, limits: ReadLimits,
   gaps: TurnOptions['gaps'],
 ): Promise<Position> {
-  const stop = new AbortController()
-  const options: TurnOptions = {
-    source, from: beforeFirst(bounds), upTo: headOf(bounds), limits,
-    marks: new Map(), gaps, signal: stop.signal, pick: () => 0, waiting: () => {},
-  }
+  const head = headOf(bounds)
   const prefix = new Map<string, Offset>()
-  const turns = timeTurns(options, new Map(), futureMs)
+  for (const members of domainsOf(projection.order, head.keys()).values()) {
+    const upTo = new Map(members.map((partition) => [partition, offsetIn(head, partition)]))
+    const options = { source, from: beforeFirst(bounds), upTo, limits, gaps }
+    for (const [partition, offset] of await prefixOfDomain(options, projection, cut)) prefix.set(partition, offset)
+  }
+  return prefix
+}
+
+async function prefixOfDomain(
+  options: Pick<TurnOptions, 'source' | 'from' | 'upTo' | 'limits' | 'gaps'>, { order, futureMs }: Projection, cut: Position,
+): Promise<Position> {
+  const stop = new AbortController()
+  const prefix = new Map<string, Offset>()
+  const reading = { ...options, marks: new Map(), signal: stop.signal, pick: () => 0, waiting: () => {} }
+  const turns = mergedTurns(reading, order, { merge: new Map(), isAgain: false, futureMs })
   try {
     for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
       const { partition } = turn.batch

@@ -5,23 +5,28 @@ import type { EventBatch, Holes, Mark } from '../log/source.js'
 import type { Accepted, Checkpoint } from '../store/checkpoint.js'
 import { positionFromJson } from '../log/position.js'
 import { mergeAccepted } from './accept.js'
-import type { MergeState, Turn } from './turns.js'
+import type { HeldRange } from './held.js'
+import type { KeptOrder, Turn } from './turn.js'
 
 /** Where a fold stands in its log: all that a checkpoint says of the input. */
 export class Cut {
   readonly #position: Map<string, Offset>
   readonly #marks: Map<string, Mark>
   readonly #merge: Map<string, MergePoint>
+  readonly #held: Map<string, HeldRange>
+  /** Of these nothing is held any more since the last commit. */
+  #heldGone: string[] = []
   /** The last record applied since a partition's mark was taken. */
   readonly #lastRecord = new Map<string, { readonly batch: EventBatch; readonly index: number }>()
   readonly #unproved = new Set<string>()
   #holes: Holes
   #accepted: readonly Accepted[]
 
-  constructor(checkpoint: Checkpoint | null, marks: ReadonlyMap<string, Mark>, merge: MergeState) {
+  constructor(checkpoint: Checkpoint | null, marks: ReadonlyMap<string, Mark>, { merge, held }: KeptOrder) {
     this.#position = new Map(checkpoint === null ? [] : positionFromJson(checkpoint.manifest.position))
     this.#marks = new Map(marks)
     this.#merge = new Map(merge)
+    this.#held = new Map(held)
     this.#holes = checkpoint?.manifest.holes ?? { control: 0, aborted: 0, filtered: 0, compactedOrLost: 0 }
     this.#accepted = checkpoint?.manifest.accepted ?? []
     for (const [partition, { proved }] of Object.entries(checkpoint?.manifest.identity ?? {})) {
@@ -32,19 +37,35 @@ export class Cut {
   get position(): Position { return this.#position }
   get holes(): Holes { return this.#holes }
   get accepted(): readonly Accepted[] { return this.#accepted }
-  get merge(): MergeState { return this.#merge }
+  get merge(): KeptOrder['merge'] { return this.#merge }
+  /** Events of moved keys up to the position that are not applied yet. */
+  get held(): KeptOrder['held'] { return this.#held }
 
   /** Moves past a turn that was applied. */
   advance(turn: Turn): void {
     const { partition } = turn.batch
+    if (turn.held !== null) this.#hold(partition, turn.held.range)
+    if (turn.held?.isRelease === true) return
     this.#position.set(partition, turn.through)
-    if (turn.to > turn.from) this.#lastRecord.set(partition, { batch: turn.batch, index: turn.to - 1 })
+    if (turn.last !== null) this.#lastRecord.set(partition, turn.last)
     if (turn.merge !== null) this.#merge.set(partition, turn.merge)
     if (turn.holes !== null) this.#holes = sumOfHoles(this.#holes, turn.holes)
     for (const { from, to } of turn.gaps) {
       this.accept({ code: 'LOG_GAP', partition, from, to })
       this.#holes = sumOfHoles(this.#holes, { control: 0, aborted: 0, filtered: 0, compactedOrLost: to - from + 1 })
     }
+  }
+
+  #hold(partition: string, range: HeldRange | null): void {
+    if (range !== null) this.#held.set(partition, range)
+    else if (this.#held.delete(partition)) this.#heldGone.push(partition)
+  }
+
+  /** Partitions of which nothing is held any more, since the last call. */
+  takeHeldGone(): string[] {
+    const gone = this.#heldGone.filter((partition) => !this.#held.has(partition))
+    this.#heldGone = []
+    return gone
   }
 
   accept(accepted: Accepted): void {
@@ -54,6 +75,11 @@ export class Cut {
   /** The source could not prove that this partition is still the one that was read. */
   unprovable(partition: string): void {
     this.#unproved.add(partition)
+  }
+
+  /** Puts these in the place of the ones taken: the source has learnt more of them. */
+  keep(marks: ReadonlyMap<string, Mark>): void {
+    for (const [partition, mark] of marks) this.#marks.set(partition, mark)
   }
 
   /** Marks at the position, taken where records were applied since the last call. */
@@ -73,7 +99,7 @@ export class Cut {
   }
 }
 
-function sumOfHoles(a: Holes, b: Holes): Holes {
+export function sumOfHoles(a: Holes, b: Holes): Holes {
   return {
     control: a.control + b.control, aborted: a.aborted + b.aborted,
     filtered: a.filtered + b.filtered, compactedOrLost: a.compactedOrLost + b.compactedOrLost,

@@ -1,18 +1,23 @@
 import { RehydrateError } from '../errors.js'
 import { headOf } from '../log/bounds.js'
 import { distance, formatPosition, offsetIn, reaches, type Position } from '../log/position.js'
+import { isMerged } from '../log/domains.js'
 import type { AcceptedGap } from '../log/sequence.js'
 import type { Bounds, EventSource, ReadLimits } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import type { Accepted } from '../store/checkpoint.js'
 import { gapsOf } from './accept.js'
+import { assertSettled } from './compacted.js'
 import { cutBeforeTime, nearestMergePrefix } from './cut-search.js'
 import { DEFAULT_LIMITS, type Settings } from './settings.js'
 
-/** Where a run ends, frozen at its start: inclusive, per partition. USAGE for an end the log or the state does not allow. */
+/**
+ * Where a run ends, frozen at its start: inclusive, per partition. USAGE for an end the log or the state does not allow, LOG_COMPACTED
+ * for one inside of a compacted partition. `settled`: where the last checkpoint was sealed.
+ */
 export async function frozenEnd(
   source: EventSource, projection: Projection, settings: Settings, position: Position, bounds: ReadonlyMap<string, Bounds>,
-  kept: readonly Accepted[],
+  kept: readonly Accepted[], settled: Position,
 ): Promise<Position> {
   const { until } = settings
   const head = headOf(bounds)
@@ -26,7 +31,8 @@ export async function frozenEnd(
       fix: 'A state never goes back. `rehydrate inspect KEY --at POSITION` shows how a key was then.',
     })
   }
-  if (until.kind === 'position' && projection.order === 'time' && distance(end, head) > 0) {
+  assertSettled('--until', end, bounds, position, settled)
+  if (until.kind === 'position' && isMerged(projection.order) && distance(end, head) > 0) {
     await assertMergePrefix('--until', source, projection, settings.limits, bounds, end, gapsOf(kept, settings.waivers.gaps))
   }
   return end
@@ -39,7 +45,7 @@ export async function cutAt(
   const bounds = await source.bounds({ following: true })
   if (at instanceof Date) return await cutBeforeTime(source, bounds, at.getTime(), DEFAULT_LIMITS)
   assertWithin('--at', at, bounds, new Map())
-  if (projection.order === 'time') {
+  if (isMerged(projection.order)) {
     await assertMergePrefix('--at', source, projection, DEFAULT_LIMITS, bounds, at, gapsOf(accepted))
   }
   return at
@@ -60,12 +66,12 @@ export function assertWithin(option: string, end: Position, bounds: ReadonlyMap<
   }
 }
 
-/** Order 'time': a cut must be one that the merge goes through, or a later run would find events before it. */
+/** Where partitions are merged a cut must be one that the merge goes through, or a later run would find events before it. */
 async function assertMergePrefix(
   option: string, source: EventSource, projection: Projection, limits: ReadLimits, bounds: ReadonlyMap<string, Bounds>, end: Position,
   gaps: ReadonlyMap<string, readonly AcceptedGap[]>,
 ): Promise<void> {
-  const nearest = await nearestMergePrefix(source, bounds, end, projection.futureMs, limits, gaps)
+  const nearest = await nearestMergePrefix(source, projection, bounds, end, limits, gaps)
   if (reaches(nearest, end)) return
   const prefix = formatPosition(nearest)
   throw new RehydrateError('USAGE', {

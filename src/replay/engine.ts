@@ -1,24 +1,29 @@
-import { RehydrateError } from '../errors.js'
+import type { RehydrateError } from '../errors.js'
 import { beforeFirst, headOf } from '../log/bounds.js'
-import { formatPosition, samePosition, type Offset, type Position } from '../log/position.js'
+import { samePosition, type Position } from '../log/position.js'
 import type { Projection } from '../projection/define.js'
 import { tablesOf } from '../projection/tables.js'
 import type { Checkpoint } from '../store/checkpoint.js'
 import type { StoreSession } from '../store/contract.js'
 import type { Phase, ReplayOptions, RunEvent, RunTotals, SealedRun, World } from './api.js'
+import { boundsInOrder, checkPlacement } from './bounds-in-order.js'
 import type { SealRequests } from './channel.js'
 import { Committer } from './commit.js'
 import { Cut } from './cut.js'
+import { partitionsToEnd, passMs, refuseCompacted, whereRead } from './compacted.js'
+import { isHandedOver } from './handover-record.js'
 import { IDS, IdWindow } from './ids.js'
-import { OWNERS } from './owners.js'
+import { checkGrowth, checkIdentity } from './log-check.js'
+import { keepsOwners, OWNERS } from './owners.js'
 import { backfillOwners, dropOwners } from './owners-backfill.js'
 import { nextPhase, type PhaseChange } from './phase.js'
-import { checkIdentity, checkReach, settle, type Start } from './plan.js'
+import { settle, type Start } from './plan.js'
 import { ProgressMeter } from './progress.js'
 import { buildDigest, sampleStore } from './seal.js'
 import { sealedRun } from './sealed-run.js'
 import { ReplaySession, type Totals } from './session.js'
 import type { Settings } from './settings.js'
+import { runStopped, type Stage } from './stage.js'
 import { readEngineCollection } from './state.js'
 import { WorkingSet } from './working-set.js'
 
@@ -33,6 +38,8 @@ export interface EnginePorts {
 
 const FOLLOW_POLL_MS = 200
 const WATCH_MS = 1_000
+/** So often marks are kept in a silence, by the time for which a compacted log keeps deletes: a stop then counts from there. */
+const MARKS_SHARE = 0.02
 
 /** One run from its plan to its seal: settles the start, drives the session, seals, follows. */
 export class Engine {
@@ -89,7 +96,8 @@ export class Engine {
         generation: start.generation, mode: 'write', incarnation: world.token(), owner: world.owner,
         nowMs: world.clock.nowMs(), takeover: settings.takeover, tables: tablesOf(options.projection),
       })
-      if (store.checkpoint?.manifestHash === start.checkpoint?.manifestHash) {
+      // A state that was handed over meanwhile has the same manifest: it is refused on the next round.
+      if (store.checkpoint?.manifestHash === start.checkpoint?.manifestHash && !isHandedOver(store.checkpoint)) {
         this.#store = store
         await sampleStore(store, () => world.token())
         return { start, store }
@@ -102,12 +110,12 @@ export class Engine {
   async #stage(start: Start, store: StoreSession, checkpoint: Checkpoint | null, end: Position): Promise<Stage> {
     const { options, settings, world, signal, tell } = this.#ports
     const { source, projection } = options
-    const cut = new Cut(checkpoint, start.marks, start.merge)
+    const cut = new Cut(checkpoint, start.marks, start)
     for (const accepted of start.accepted) cut.accept(accepted)
     for (const partition of start.unproved) cut.unprovable(partition)
-    const committer = new Committer(store, checkpoint, projection, start.fingerprint, world.clock)
+    const committer = new Committer(store, checkpoint, projection, start.fingerprint, world.clock, settings.shard)
     const ids = new IdWindow(projection.idWindow, await readEngineCollection<[string, string]>(store, IDS, checkpoint))
-    const owners = needsOwners(projection, cut.position, end)
+    const owners = needsOwners(projection, settings, cut.position, end)
     const workingSet = new WorkingSet(projection, store, {
       memoryBytes: settings.memoryBytes, owners, empty: checkpoint === null, digestKept: () => !committer.pending,
     })
@@ -124,11 +132,13 @@ export class Engine {
 
   /** From the stage as it stands to the end of the run. */
   async #drive(first: Stage): Promise<SealedRun> {
-    const { settings, sealing, tell } = this.#ports
+    const { options, settings, sealing, tell } = this.#ports
     const follow = settings.until.kind === 'follow'
     let stage = first
     for (;;) {
-      if (!(await stage.session.replayTo(stage.end))) return await this.#drain(stage)
+      const toEnd = partitionsToEnd(options.projection, settings.until, stage.start.bounds)
+      if (!(await stage.session.replayTo(stage.end, toEnd))) return await this.#drain(stage)
+      stage = { ...stage, end: whereRead(stage.end, toEnd, stage.cut.position) }
       this.#tellProgress(stage)
       if (this.#phase === 'replaying' && follow) tell({ kind: 'caughtUp', position: new Map(stage.cut.position) })
       if (follow && this.#everSealed && !sealing.asked) {
@@ -151,12 +161,19 @@ export class Engine {
   /** Waits until the log has grown, a seal is asked for, or the run is to stop (null). */
   async #awaitGrowth(stage: Stage): Promise<Stage | null> {
     const { options, settings, world, signal, sealing } = this.#ports
+    const refuse = (error: RehydrateError): void => { throw error }
+    let keptMs = world.clock.monotonicMs()
     while (!signal.aborted) {
-      const bounds = await options.source.bounds({ following: true })
+      const known = new Set(stage.cut.position.keys())
+      const bounds = await boundsInOrder(options.source, options.projection, { following: true, known })
       const end = headOf(bounds)
       if (!samePosition(end, stage.end)) return await this.#grown(stage, { ...stage.start, bounds }, end)
       if (sealing.asked) return stage
       if (stage.session.moved && stage.session.checkpointDue()) await stage.session.checkpoint()
+      if (world.clock.monotonicMs() - keptMs > MARKS_SHARE * passMs(bounds)) {
+        keptMs = world.clock.monotonicMs()
+        await stage.session.keep((await checkIdentity(options.source, stage.cut.marks(), stage.cut.position, refuse)).marks)
+      }
       await stage.session.beatIfDue()
       await world.clock.sleep(Math.min(FOLLOW_POLL_MS, settings.checkpointMs), signal)
     }
@@ -165,21 +182,27 @@ export class Engine {
 
   /** The log has got its second partition: from now on it is kept which key belongs to which. */
   async #grown(stage: Stage, grown: Start, end: Position): Promise<Stage> {
-    const refuse = (error: Error): void => { throw error }
-    const accepted = checkReach(stage.cut.position, grown.bounds, this.#ports.settings, refuse)
-    for (const waived of accepted) stage.cut.accept(waived)
+    const refuse = (error: RehydrateError): void => { throw error }
+    const { options, settings } = this.#ports
+    const { cut } = stage
+    refuseCompacted(options.projection, grown.bounds, refuse)
+    checkPlacement(options.projection, grown.bounds.keys(), settings.shard === null, refuse)
+    const accepted = await checkGrowth(options.source, settings, cut.position, grown.bounds, cut.marks(), refuse)
+    for (const waived of accepted) cut.accept(waived)
     const start = { ...grown, accepted: [...grown.accepted, ...accepted] }
     for (const [partition, { first }] of start.bounds) stage.before.set(partition, first - 1)
-    if (stage.owners === needsOwners(this.#ports.options.projection, stage.cut.position, end)) return { ...stage, start, end }
+    if (stage.owners === needsOwners(options.projection, settings, stage.cut.position, end)) return { ...stage, start, end }
     await stage.session.checkpoint()
-    return await this.#stage({ ...start, marks: stage.cut.marks(), merge: stage.cut.merge }, stage.store, stage.committer.checkpoint, end)
+    const { merge, held } = stage.cut
+    return await this.#stage({ ...start, marks: stage.cut.marks(), merge, held }, stage.store, stage.committer.checkpoint, end)
   }
 
   /** Null where the signal came first: nothing is sealed then. */
   async #seal(stage: Stage): Promise<SealedRun | null> {
     const { options, settings, world, signal } = this.#ports
     const { cut, committer, store, session, workingSet, ids } = stage
-    const unproved = await checkIdentity(options.source, cut.marks(), cut.position, (error) => { throw error })
+    const { marks, unproved } = await checkIdentity(options.source, cut.marks(), cut.position, (error) => { throw error })
+    cut.keep(marks)
     for (const partition of unproved) cut.unprovable(partition)
     const goLive = settings.switchAtFirstSeal && !this.#everSealed && (await this.#isNewest())
     const scrubbed = committer.pending
@@ -200,7 +223,7 @@ export class Engine {
     this.#everSealed = true
     const { generation } = stage.start
     const live = goLive || stage.start.live === stage.start.generation
-    return sealedRun({ generation, live, checkpoint, projection: options.projection, run: this.#runTotals() })
+    return sealedRun({ generation, live, checkpoint, projection: options.projection, bounds: stage.start.bounds, run: this.#runTotals() })
   }
 
   /** The first seal makes a generation live, unless a newer one is: a rebuild that was late must not take it back. */
@@ -254,29 +277,11 @@ export class Engine {
   }
 }
 
-/** RUN_STOPPED, with where it stands. */
-function runStopped(position: Position, signal: AbortSignal): RehydrateError {
-  const reason: unknown = signal.reason
-  return new RehydrateError('RUN_STOPPED', {
-    message: position.size === 0 ? 'Stopped before the first event.' : `Stopped; checkpoint at ${formatPosition(position)} written.`,
-    actual: typeof reason === 'string' ? reason : undefined,
-  })
-}
-
-interface Stage {
-  readonly start: Start
-  readonly store: StoreSession
-  readonly cut: Cut
-  readonly committer: Committer
-  readonly workingSet: WorkingSet
-  readonly ids: IdWindow
-  readonly before: Map<string, Offset>
-  readonly end: Position
-  readonly owners: boolean
-  readonly session: ReplaySession
-}
-
-/** Under order 'partition' each partition with records is an order domain; owners are kept where there are several. */
-function needsOwners(projection: Projection, position: Position, end: Position): boolean {
-  return projection.order === 'partition' && new Set([...position.keys(), ...end.keys()]).size > 1
+/**
+ * Owners are kept where the partitions with records are several order domains. Of a shard always:
+ * by them, a join proves that no key is in two shards.
+ */
+function needsOwners(projection: Projection, { shard }: Settings, position: Position, end: Position): boolean {
+  const isShard = shard !== null && (projection.order === 'partition' || projection.order === 'copartition')
+  return isShard || keepsOwners(projection, [...position.keys(), ...end.keys()])
 }

@@ -7,7 +7,7 @@ import type { Accepted } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
 import type { World } from './api.js'
 import { ownerKey } from './owners.js'
-import { checkIdentity } from './plan.js'
+import { checkIdentity } from './log-check.js'
 import { folded, nameOf, relatedTo } from './refold.js'
 
 export interface ExplainOptions {

@@ -1,17 +1,18 @@
 import { RehydrateError } from '../errors.js'
 import { offsetIn } from '../log/position.js'
 import { EventApplier } from '../projection/apply.js'
-import { claim, OWNERS } from './owners.js'
+import { OWNERS, Owners } from './owners.js'
 import { Refold } from './refold.js'
 import type { SessionPorts } from './session.js'
 import { scanAll } from './state.js'
 
 /**
- * A log of one partition has got a second one: from now on it matters which keys the first has touched, also those deleted since
+ * A log of one order domain has got a second one: from now on it matters which keys the first has touched, also those deleted since
  * and those only read. Only the log knows: its keys are read again (no handler runs), and claimed in one commit.
  */
 export async function backfillOwners(ports: SessionPorts): Promise<void> {
   const { source, projection, cut, before, settings, world, workingSet, committer, signal } = ports
+  const owners = new Owners(projection)
   const refold = new Refold(projection, new EventApplier(projection), cut.accepted, world.purity)
   for (const [partition, upTo] of cut.position) {
     const range = { after: offsetIn(before, partition), upTo, mark: null }
@@ -21,7 +22,7 @@ export async function backfillOwners(ports: SessionPorts): Promise<void> {
       const touched = refold.prepare(batch, 0, batch.length, workingSet.slotOf)
       await workingSet.load()
       for (const { slots, event } of touched) {
-        for (const slot of slots) if (claim(slot, partition, event.offset)) workingSet.ownerChanged(slot)
+        for (const slot of slots) if (owners.claim(slot, event)) workingSet.ownerChanged(slot)
       }
     }
   }

@@ -1,4 +1,8 @@
 import { RehydrateError } from '../errors.js'
+import { domainOf, domainsOf } from '../log/domains.js'
+import type { Home } from '../log/partitioner.js'
+import type { RecordedEvent } from '../log/source.js'
+import type { Projection } from '../projection/define.js'
 import type { Slot } from '../projection/view.js'
 
 /** Which order domain a state key belongs to: also for keys deleted since, and for absent ones that were only read. */
@@ -9,19 +13,58 @@ export function ownerKey(collection: string, key: string): string {
   return `${collection}:${key}`
 }
 
-/**
- * Claims a key for a domain. True where it is new to it. KEY_CROSSES_PARTITIONS where another domain touched it before: between
- * domains there is no order, so a fold over both would depend on how they interleave.
- */
-export function claim(slot: Slot, domain: string, offset: number): boolean {
-  if (slot.owner === domain) return false
-  if (slot.owner === null) {
-    slot.owner = domain
-    return true
+/** Owners are kept where there are several order domains. */
+export function keepsOwners({ order }: Pick<Projection, 'order'>, partitions: Iterable<string>): boolean {
+  return (order === 'partition' || order === 'copartition') && domainsOf(order, partitions).size > 1
+}
+
+type Place = Pick<RecordedEvent, 'partition' | 'offset' | 'key'>
+
+/** Claims the keys of events for the domains these stand in. */
+export class Owners {
+  readonly #projection: Projection
+  readonly #homes = new Map<string, Pick<Home, 'owner' | 'former'>>()
+
+  constructor(projection: Projection) {
+    this.#projection = projection
   }
-  throw new RehydrateError('KEY_CROSSES_PARTITIONS', {
-    message: `${slot.collection.name}/${slot.key} belongs to ${slot.owner}, and ${domain}@${offset} touches it.`,
-    partition: domain, offset, collection: slot.collection.name, key: slot.key,
-    expected: `events of ${slot.owner} only`, actual: `${domain}@${offset}`,
+
+  /**
+   * True where the key is new to the domain. KEY_CROSSES_PARTITIONS where another domain touched it before: between domains there is no
+   * order, so a fold over both would depend on how they interleave. A key that moved with its topic's growth goes from its old domain
+   * to the new one, once; LATE_EVENT for what the old one brings after that.
+   */
+  claim(slot: Slot, event: Place): boolean {
+    const { owner, former } = this.#homeOf(event)
+    if (slot.owner === owner) return false
+    if (slot.owner === null || former.includes(slot.owner)) {
+      slot.owner = owner
+      return true
+    }
+    throw slot.owner.startsWith(`${owner} > `) ? movedOn(slot, slot.owner, event) : crossed(slot, slot.owner, owner, event)
+  }
+
+  #homeOf({ partition, offset, key }: Place): Pick<Home, 'owner' | 'former'> {
+    const { placement, order } = this.#projection
+    if (placement?.moves === true) return placement.homeOf(partition, offset, key)
+    let home = this.#homes.get(partition)
+    if (home === undefined) this.#homes.set(partition, (home = { owner: domainOf(order, partition) ?? partition, former: [] }))
+    return home
+  }
+}
+
+function crossed({ collection, key }: Slot, owner: string, domain: string, { partition, offset }: Place): RehydrateError {
+  return new RehydrateError('KEY_CROSSES_PARTITIONS', {
+    message: `${collection.name}/${key} belongs to ${owner}, and ${partition}@${offset} touches it.`,
+    partition, offset, collection: collection.name, key,
+    expected: `events of ${owner} only`, actual: domain === partition ? `${partition}@${offset}` : `${partition}@${offset}, of ${domain}`,
+  })
+}
+
+function movedOn({ collection, key }: Slot, owner: string, { partition, offset }: Place): RehydrateError {
+  const home = owner.slice(owner.lastIndexOf('>') + 2)
+  return new RehydrateError('LATE_EVENT', {
+    message: `${partition}@${offset} touches ${collection.name}/${key}, whose events in ${home}, where it moved, are applied already.`,
+    partition, offset, collection: collection.name, key, expected: `before the first event in ${home}`, actual: `${partition}@${offset}`,
   })
 }

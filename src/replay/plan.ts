@@ -1,17 +1,25 @@
 import { isRehydrateError, RehydrateError } from '../errors.js'
 import type { MergePoint } from '../log/order.js'
-import { formatPartition, offsetIn, positionFromJson, type Position } from '../log/position.js'
-import type { Bounds, EventSource, Mark } from '../log/source.js'
+import { offsetIn, positionFromJson, type Position } from '../log/position.js'
+import type { Bounds, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import type { Accepted, Checkpoint } from '../store/checkpoint.js'
 import type { GenerationRow, StateStore } from '../store/contract.js'
 import type { Plan, ReplayOptions, World } from './api.js'
+import { findPlacement } from './placement.js'
+import { boundsInOrder, checkPlacement } from './bounds-in-order.js'
+import { refuseCompacted, refuseSlow } from './compacted.js'
 import { frozenEnd } from './end.js'
 import { estimate } from './estimate.js'
+import { handedOver, readHandover, type HandoverRecord } from './handover-record.js'
+import { refuseLacking } from './lacking.js'
+import { checkLog } from './log-check.js'
 import { checkReplayOptions, type Settings } from './settings.js'
+import { checkSameShard, shardOptions } from './shard.js'
 import { MARKS, MERGE, readEngineCollection } from './state.js'
-import type { MergeState } from './turns.js'
+import { HELD, type HeldRange, type HeldState } from './held.js'
+import type { MergeState } from './turn.js'
 import { stateCorrupt } from './working-set.js'
 
 /** All that is settled before the first event. */
@@ -25,6 +33,7 @@ export interface Start {
   readonly live: number | null
   readonly marks: ReadonlyMap<string, Mark>
   readonly merge: MergeState
+  readonly held: HeldState
   readonly position: Position
   readonly bounds: ReadonlyMap<string, Bounds>
   /** The frozen end: inclusive, for every partition that has records in the range. */
@@ -34,11 +43,14 @@ export interface Start {
   readonly unproved: readonly string[]
   /** What the waivers waived before the first event. */
   readonly accepted: readonly Accepted[]
+  /** To whom the state was handed over; then a replay is refused. */
+  readonly handover: HandoverRecord | null
 }
 
 /** What a replay would do. Refusals are listed, not thrown; errors that hide the rest (no such log, no such store) are thrown. */
-export async function planRun(options: ReplayOptions, world: World): Promise<Plan> {
-  const settings = checkReplayOptions(options)
+export async function planRun(given: ReplayOptions, world: World): Promise<Plan> {
+  const settings = checkReplayOptions(given)
+  const options = settings.shard === null ? given : shardOptions(given, settings.shard)
   const refusals: RehydrateError[] = []
   const start = await settle(options, settings, world, (error) => refusals.push(error))
   const partitions = [...start.bounds].map(([partition, { first }]) => ({
@@ -51,12 +63,22 @@ export async function planRun(options: ReplayOptions, world: World): Promise<Pla
     refusals.push(error)
     return null
   })
+  refuseSlow(partitions, start.bounds, time?.ms ?? 0, (error) => refusals.push(error))
   return {
     generation: start.generation, start: start.kind, partitions, events,
     bytes: bytesToRead(start),
     estimate: time,
+    placement: await placementOf(options, start, settings),
     refusals: refusals.map(({ code, message, fix }) => ({ code, message, fix })),
   }
+}
+
+/** What keeps it from being read keeps the run from starting, and is told with the estimate. */
+async function placementOf({ source, projection }: ReplayOptions, { bounds }: Start, { limits }: Settings): Promise<Plan['placement']> {
+  return await findPlacement(source, projection, bounds, limits).catch((error: unknown) => {
+    if (!isRehydrateError(error)) throw error
+    return null
+  })
 }
 
 /** Each partition's bytes, by the share of its offsets that is to be read. */
@@ -88,21 +110,28 @@ export async function settle(
   const accepted: Accepted[] = []
   if (row?.writer?.alive === true && !settings.takeover) refuse(alreadyRunning(row))
   if (checkpoint !== null) {
+    checkSameShard(checkpoint, settings.shard, refuse)
     accepted.push(...checkFingerprint(checkpoint.manifest.projection.fingerprint, fingerprint, settings, refuse))
   }
   const kept = checkpoint === null ? NOTHING_KEPT : await readKept(store, generation)
+  if (kept.handover !== null) refuse(handedOver(kept.handover))
   const position: Position = checkpoint === null ? new Map() : positionFromJson(checkpoint.manifest.position)
-  const bounds = await source.bounds({ following: settings.until.kind === 'follow' })
-  accepted.push(...checkReach(position, bounds, settings, refuse))
-  const unproved = await checkIdentity(source, kept.marks, position, refuse)
+  const bounds = await boundsInOrder(source, projection, { following: settings.until.kind === 'follow', known: new Set(position.keys()) })
+  checkPlacement(projection, bounds.keys(), settings.shard === null, refuse)
+  refuseCompacted(projection, bounds, refuse)
+  await refuseLacking(source, projection, refuse)
+  const { marks, unproved, accepted: missing } = await checkLog(source, settings, position, bounds, kept.marks, refuse)
+  accepted.push(...missing)
+  const settled = checkpoint?.manifest.sealed === true ? position : new Map<string, number>()
   const start = {
-    generation, checkpoint, position, bounds, fingerprint, unproved, accepted, marks: kept.marks, merge: kept.merge,
+    generation, checkpoint, position, bounds, fingerprint, unproved, accepted, ...kept, marks,
     kind: checkpoint === null ? 'new' : checkpoint.manifest.sealed ? 'extend' : 'resume',
     everSealed: row?.everSealed ?? false,
     live: rows.find((other) => other.live)?.generation ?? null,
   } as const
   try {
-    return { ...start, end: await frozenEnd(source, projection, settings, position, bounds, checkpoint?.manifest.accepted ?? []) }
+    const waived = checkpoint?.manifest.accepted ?? []
+    return { ...start, end: await frozenEnd(source, projection, settings, position, bounds, waived, settled) }
   } catch (error) {
     if (!isRehydrateError(error)) throw error
     refuse(error as RehydrateError)
@@ -125,9 +154,11 @@ function generationOf(rows: readonly GenerationRow[], projection: Projection, se
   return building.at(-1) ?? live ?? own.at(-1) ?? untouched.at(-1) ?? null
 }
 
-const NOTHING_KEPT = { marks: new Map<string, Mark>(), merge: new Map<string, MergePoint>() }
+type KeptAside = Pick<Start, 'marks' | 'merge' | 'held' | 'handover'>
 
-async function readKept(store: StateStore, generation: number): Promise<typeof NOTHING_KEPT> {
+const NOTHING_KEPT: KeptAside = { marks: new Map(), merge: new Map(), held: new Map(), handover: null }
+
+async function readKept(store: StateStore, generation: number): Promise<KeptAside> {
   const session = await store.open({ generation, mode: 'read' })
   try {
     const { checkpoint } = session
@@ -135,7 +166,9 @@ async function readKept(store: StateStore, generation: number): Promise<typeof N
     for (const [partition, { id }] of Object.entries(checkpoint?.manifest.identity ?? {})) {
       if (marks.get(partition)?.id !== id) throw stateCorrupt({ collection: MARKS, key: partition }, 'The manifest names another log.')
     }
-    return { marks, merge: await readEngineCollection<MergePoint>(session, MERGE, checkpoint) }
+    const merge = await readEngineCollection<MergePoint>(session, MERGE, checkpoint)
+    const held = await readEngineCollection<HeldRange>(session, HELD, checkpoint)
+    return { marks, merge, held, handover: await readHandover(session) }
   } finally {
     await session.close()
   }
@@ -157,61 +190,6 @@ function checkFingerprint(
       : 'Raise its version, which opens a new generation.',
   }))
   return []
-}
-
-/** Every partition reaches from its next event to its end, and a fresh one begins at its first. */
-export function checkReach(
-  position: Position, bounds: ReadonlyMap<string, Bounds>, settings: Settings, refuse: (error: RehydrateError) => void,
-): Accepted[] {
-  const accepted: Accepted[] = []
-  for (const [partition, at] of position) {
-    const bound = bounds.get(partition)
-    if (bound === undefined) {
-      refuse(new RehydrateError('LOG_TRUNCATED', {
-        message: `${partition} is gone from the log; ${at + 1} of its offsets are applied.`, partition, offset: at,
-      }))
-    } else if (bound.last < at) {
-      refuse(new RehydrateError('LOG_TRUNCATED', {
-        message: `${partition} ends at ${bound.last}, yet ${at} is applied.`, partition, offset: at, expected: at, actual: bound.last,
-      }))
-    } else if (bound.first > at + 1) {
-      refuse(new RehydrateError('LOG_TRUNCATED', {
-        message: `${partition} starts at ${bound.first}, but ${at + 1} is needed next.`,
-        partition, offset: at + 1, expected: at + 1, actual: bound.first,
-      }))
-    }
-  }
-  for (const [partition, { first }] of bounds) {
-    if (position.has(partition) || first === 0) continue
-    const waived = settings.waivers.historyBefore.get(partition)
-    if (waived !== undefined && first <= waived) {
-      accepted.push({ code: 'HISTORY_INCOMPLETE', partition, to: first - 1 })
-      continue
-    }
-    refuse(new RehydrateError('HISTORY_INCOMPLETE', {
-      message: `${partition} starts at ${first}: the events before it are missing.`, partition, offset: first, expected: 0, actual: first,
-      fix: `Bring the earlier segments back, or go on without them: --accept HISTORY_INCOMPLETE=${formatPartition(partition)}@${first}.`,
-    }))
-  }
-  return accepted
-}
-
-/** Partitions whose identity could not be proved; a proved difference is refused. */
-export async function checkIdentity(
-  source: EventSource, marks: ReadonlyMap<string, Mark>, position: Position, refuse: (error: RehydrateError) => void,
-): Promise<string[]> {
-  const asked = new Map([...marks].map(([partition, mark]) => [partition, { mark, at: offsetIn(position, partition) }]))
-  if (asked.size === 0) return []
-  const unproved: string[] = []
-  for (const [partition, check] of await source.check(asked)) {
-    if (check.is === 'unprovable') unproved.push(partition)
-    if (check.is !== 'different') continue
-    const offset = offsetIn(position, partition)
-    refuse(new RehydrateError(check.code, {
-      message: `${partition} is not the log this state was built from: ${check.why}`, partition, offset,
-    }))
-  }
-  return unproved
 }
 
 /** Asks each schema once: what a validator answers for nothing shows whether it is synchronous. */

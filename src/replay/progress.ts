@@ -43,6 +43,11 @@ export class ProgressMeter {
     this.#stalled = false
   }
 
+  /** The run kept to its own limits: that is no stall. */
+  paced(): void {
+    this.#movedMs = this.#clock.monotonicMs()
+  }
+
   /** What the run waits for now; null: it works. */
   waiting(what: string | null): void {
     this.#waitingFor = what

@@ -11,7 +11,7 @@ import { assertWithin } from './end.js'
 import { IdWindow } from './ids.js'
 import { ownerKey } from './owners.js'
 import { DEFAULT_LIMITS } from './settings.js'
-import { partitionTurns, timeTurns, type TurnOptions } from './turns.js'
+import { turnsOf, type TurnOptions } from './turns.js'
 
 /** Which of the records are wanted, where their keys alone can say so; what is not wanted is not parsed. */
 export type Wanted = (batch: EventBatch, index: number) => boolean
@@ -82,7 +82,7 @@ export async function* refolded(options: RefoldOptions, reading: RefoldReading, 
     source, from: beginningOf(bounds, upTo, accepted), upTo, marks: new Map(), limits, signal: stop.signal,
     gaps: gapsOf(accepted), pick, waiting: () => {},
   }
-  const turns = projection.order === 'time' ? timeTurns(turnOptions, new Map(), projection.futureMs) : partitionTurns(turnOptions)
+  const turns = turnsOf(turnOptions, projection)
   try {
     for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
       options.signal?.throwIfAborted()
@@ -153,7 +153,7 @@ export function nameOf(slot: Slot): string {
 
 /** True where no event has a key besides its own, so that no two keys can be related. */
 export function hasSingleKeys(projection: Projection): boolean {
-  return [...projection.types.values()].every(({ keys }) => keys === null)
+  return [...projection.types.values()].every(({ keys }) => keys === null) && (projection.anyType?.keys ?? null) === null
 }
 
 /** These keys, and every key that shares an event with one of these, and so on: what must be folded for their values to be right. */

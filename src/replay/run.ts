@@ -2,7 +2,8 @@ import { isRehydrateError, RehydrateError } from '../errors.js'
 import type { ReplayOptions, Run, SealedRun, World } from './api.js'
 import { EventChannel, SealRequests } from './channel.js'
 import { Engine } from './engine.js'
-import { checkReplayOptions } from './settings.js'
+import { checkReplayOptions, type Settings } from './settings.js'
+import { shardOptions } from './shard.js'
 
 /** Starts a replay. Whatever is wrong, with the options too, rejects `done`. */
 export function startRun(options: ReplayOptions, world: World): Run {
@@ -12,7 +13,9 @@ export function startRun(options: ReplayOptions, world: World): Run {
   if (options.signal?.aborted === true) abort()
   else options.signal?.addEventListener('abort', abort, { once: true })
   const sealing = new SealRequests()
-  const done = execute(options, world, channel, stop.signal, sealing)
+  const settled: { settings?: Settings } = {}
+  const settle = (): Settings => (settled.settings = checkReplayOptions(options))
+  const done = execute(settle, options, world, channel, stop.signal, sealing)
     .finally(() => {
       options.signal?.removeEventListener('abort', abort)
       channel.close()
@@ -26,6 +29,8 @@ export function startRun(options: ReplayOptions, world: World): Run {
   return {
     done, close,
     seal: () => sealing.ask(),
+    // Where the options were refused there is nothing to limit; `done` says why.
+    limit: (limits) => settled.settings?.limits.set(limits),
     [Symbol.asyncDispose]: close,
     async *[Symbol.asyncIterator]() {
       yield* channel
@@ -35,12 +40,13 @@ export function startRun(options: ReplayOptions, world: World): Run {
 }
 
 async function execute(
-  options: ReplayOptions, world: World, channel: EventChannel, signal: AbortSignal, sealing: SealRequests,
+  settle: () => Settings, options: ReplayOptions, world: World, channel: EventChannel, signal: AbortSignal, sealing: SealRequests,
 ): Promise<SealedRun> {
   let engine: Engine | null = null
   try {
-    const settings = checkReplayOptions(options)
-    engine = new Engine({ options, settings, world, signal, sealing, tell: (event) => channel.push(event) })
+    const settings = settle()
+    const own = settings.shard === null ? options : shardOptions(options, settings.shard)
+    engine = new Engine({ options: own, settings, world, signal, sealing, tell: (event) => channel.push(event) })
     const sealed = await engine.run()
     sealing.end(sealed)
     return sealed

@@ -1,6 +1,6 @@
-import type { AcceptedGap } from '../log/sequence.js'
+import { isMerged } from '../log/domains.js'
 import { offsetIn, reaches, type Position } from '../log/position.js'
-import type { EventBatch, EventSource, ReadLimits } from '../log/source.js'
+import type { EventBatch, EventSource, Mark } from '../log/source.js'
 import { EventApplier, type PreparedEvent } from '../projection/apply.js'
 import type { Projection } from '../projection/define.js'
 import type { StoreSession } from '../store/contract.js'
@@ -8,10 +8,12 @@ import type { RunEvent, World } from './api.js'
 import type { Committer } from './commit.js'
 import type { Cut } from './cut.js'
 import type { IdWindow } from './ids.js'
-import { claim } from './owners.js'
+import { Owners } from './owners.js'
+import { Pacer } from './limits.js'
+import { LogTime } from './log-time.js'
 import type { ProgressMeter } from './progress.js'
 import type { Settings } from './settings.js'
-import { partitionTurns, timeTurns, type Turn, type TurnOptions, type Turns } from './turns.js'
+import { turnsOf, type Settling, type Turn, type TurnOptions } from './turns.js'
 import type { WorkingSet } from './working-set.js'
 
 export interface SessionPorts {
@@ -44,6 +46,8 @@ export interface Totals {
 /** After so much work the loop lets timers, signals and I/O have their turn. */
 const BREATH_MS = 25
 const BEAT_MS = 2_000
+/** A wait is cut into pieces, so that a limit that changes holds soon. */
+const PACE_MS = 250
 /** So many events are parsed before they are applied: few enough to be dead before the garbage collector looks. Measured. */
 const RUN_EVENTS = 256
 /** Checkpoints by time take at most about one part in so many of the time. */
@@ -55,6 +59,10 @@ const KEPT_DIGEST_BYTES = 64 * 1024 * 1024
 export class ReplaySession {
   readonly #ports: SessionPorts
   readonly #applier: EventApplier
+  /** Null: there is one order domain, or none. */
+  readonly #owners: Owners | null
+  readonly #pacer: Pacer
+  #logTime: LogTime | null = null
   #breathMs: number
   #beatMs: number
   #checkpointMs: number
@@ -64,20 +72,27 @@ export class ReplaySession {
   constructor(ports: SessionPorts) {
     this.#ports = ports
     this.#applier = new EventApplier(ports.projection)
+    this.#owners = ports.owners ? new Owners(ports.projection) : null
+    this.#pacer = new Pacer(ports.world.clock, ports.settings.limits)
     this.#breathMs = this.#beatMs = this.#checkpointMs = ports.world.clock.monotonicMs()
   }
 
   /** Something was applied since the last commit. */
   get moved(): boolean { return this.#moved }
 
-  /** Applies everything up to `end`, inclusive. False where the signal came first. */
-  async replayTo(end: Position): Promise<boolean> {
-    const { cut, meter, tell, signal, totals } = this.#ports
-    const turns = this.#turnsTo(end)
+  /** Applies everything up to `end`, inclusive, and of the partitions `toEnd` on to their ends. False where the signal came first. */
+  async replayTo(end: Position, toEnd: ReadonlySet<string>): Promise<boolean> {
+    const { cut, meter, tell, signal, totals, projection } = this.#ports
+    const settling = await this.#settling(end)
+    const options = { ...this.#turnOptions(end, toEnd), ...(settling !== null && { settling }) }
+    const unsettled = new Set([...toEnd].filter((partition) => offsetIn(end, partition) > offsetIn(options.from, partition)))
+    const turns = turnsOf(options, projection, cut)
     try {
       for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
         const applied = await this.#applyTurn(turn)
         cut.advance(turn)
+        const { batch: { partition, atEnd }, through } = turn
+        if (atEnd === true && through >= offsetIn(end, partition)) unsettled.delete(partition)
         this.#moved = true
         totals.duplicates += turn.duplicates
         meter.moved(applied)
@@ -85,12 +100,27 @@ export class ReplaySession {
         if (progress !== null) tell(progress)
         if (this.checkpointDue()) await this.checkpoint()
         await this.#breathe()
+        await this.#pace(turn)
         if (signal.aborted) break
       }
     } finally {
       await turns.close()
     }
-    return reaches(cut.position, end)
+    // While following by time, the rest of the range waits for the log to go on.
+    if (settling !== null && !signal.aborted) return true
+    return unsettled.size === 0 && reaches(cut.position, end) && cut.held.size === 0
+  }
+
+  /** While following by time: how far the log has come by its own. Null: all that is there is applied. */
+  async #settling(end: Position): Promise<Settling | null> {
+    const { source, settings, projection, cut, before, signal } = this.#ports
+    const { order, futureMs, latenessMs, placement } = projection
+    if (settings.until.kind !== 'follow' || !isMerged(order) || latenessMs === null) return null
+    const merged = [...cut.merge.values()].map(({ timeMs }) => timeMs)
+    this.#logTime ??= new LogTime(source, futureMs, Math.max(Number.NEGATIVE_INFINITY, ...merged))
+    await this.#logTime.moveTo(end, before, settings.limits, signal)
+    const { ms, tails } = this.#logTime
+    return { partitions: [...before.keys()], logTimeMs: ms, latenessMs, byTimeOnly: placement?.moves === true, tails }
   }
 
   checkpointDue(): boolean {
@@ -116,6 +146,15 @@ export class ReplaySession {
     tell({ kind: 'checkpoint', position: new Map(cut.position), keys, pauseMs: endedMs - startedMs })
   }
 
+  /** Commits what a source has learnt of the marks, at the position of the last commit. Nothing where something was applied since. */
+  async keep(marks: ReadonlyMap<string, Mark>): Promise<void> {
+    const { workingSet, committer, cut, ids } = this.#ports
+    if (this.#moved || committer.checkpoint === null) return
+    cut.keep(marks)
+    await committer.commit(cut, workingSet, ids, { sealed: committer.checkpoint.manifest.sealed, durable: false })
+    workingSet.committed()
+  }
+
   /** Everything applied so far is in the store. */
   committed(): void {
     this.#moved = false
@@ -130,6 +169,19 @@ export class ReplaySession {
     await this.beatIfDue()
     await clock.sleep(0)
     this.#breathMs = clock.monotonicMs()
+  }
+
+  /** Waits as long as the limit of bytes per second says. */
+  async #pace({ batch, from, to }: Turn): Promise<void> {
+    const { world, meter, signal } = this.#ports
+    // A delivery may be handed out in several turns.
+    this.#pacer.took(batch.length === 0 ? batch.bytes : batch.bytes * ((to - from) / batch.length))
+    for (let waitMs = this.#pacer.waitMs(); waitMs > 0 && !signal.aborted; waitMs = this.#pacer.waitMs()) {
+      if (this.checkpointDue()) await this.checkpoint()
+      await this.beatIfDue()
+      await world.clock.sleep(Math.min(waitMs, PACE_MS), signal)
+      meter.paced()
+    }
   }
 
   async beatIfDue(): Promise<void> {
@@ -197,28 +249,19 @@ export class ReplaySession {
   }
 
   #applyEvent(prepared: PreparedEvent): void {
-    const { workingSet, owners } = this.#ports
-    if (owners) {
-      const { partition, offset } = prepared.event
-      for (const slot of prepared.slots) {
-        if (claim(slot, partition, offset)) workingSet.ownerChanged(slot)
-      }
+    const { workingSet } = this.#ports
+    if (this.#owners !== null) {
+      for (const slot of prepared.slots) if (this.#owners.claim(slot, prepared.event)) workingSet.ownerChanged(slot)
     }
     this.#applier.apply(prepared, workingSet.changed)
   }
 
-  #turnsTo(end: Position): Turns {
-    const { projection, cut } = this.#ports
-    const options = this.#turnOptions(end, this.#ports.settings.limits, this.#ports.settings.waivers.gaps)
-    return projection.order === 'time' ? timeTurns(options, cut.merge, projection.futureMs) : partitionTurns(options)
-  }
-
-  #turnOptions(upTo: Position, limits: ReadLimits, gaps: ReadonlyMap<string, readonly AcceptedGap[]>): TurnOptions {
-    const { source, cut, signal, world, meter, before } = this.#ports
+  #turnOptions(upTo: Position, toEnd: ReadonlySet<string>): TurnOptions {
+    const { source, cut, signal, world, meter, before, settings: { limits, waivers: { gaps } } } = this.#ports
     const from = new Map([...upTo.keys()].map((partition): [string, number] =>
       [partition, Math.max(offsetIn(cut.position, partition), offsetIn(before, partition))]))
     return {
-      source, from, upTo, limits, gaps, signal,
+      source, from, upTo, toEnd, limits, gaps, signal,
       marks: cut.marks(),
       pick: (n) => world.pick(n),
       waiting: (what) => meter.waiting(what),

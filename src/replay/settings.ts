@@ -1,10 +1,14 @@
 import { RehydrateError } from '../errors.js'
 import { parsePosition, type Position } from '../log/position.js'
+import { isMerged } from '../log/domains.js'
 import type { ReadLimits } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import { checkOptions } from '../value/options.js'
 import { parseWaivers, type Waivers } from './accept.js'
+import type { Shard } from '../store/checkpoint.js'
 import type { ReplayOptions } from './api.js'
+import { checkLimits, RunLimits } from './limits.js'
+import { checkShard, shardPosition } from './shard.js'
 
 export type Until =
   | { readonly kind: 'head' }
@@ -22,7 +26,9 @@ export interface Settings {
   readonly checkpointBytes: number
   readonly checkpointMs: number
   readonly memoryBytes: number
-  readonly limits: ReadLimits
+  readonly limits: RunLimits
+  /** Null: the whole. */
+  readonly shard: Shard | null
 }
 
 const MIB = 1024 * 1024
@@ -30,14 +36,12 @@ const MIB = 1024 * 1024
 export const DEFAULT_LIMITS: ReadLimits = { events: 2_000, bytes: MIB }
 
 const KNOWN = [
-  'source', 'projection', 'store', 'until', 'restart', 'takeover', 'accept', 'switch', 'checkpoint', 'memoryBytes', 'batch', 'signal',
+  'source', 'projection', 'store', 'until', 'restart', 'takeover', 'accept', 'switch', 'checkpoint', 'memoryBytes', 'batch', 'shard',
+  'limits', 'signal',
 ]
 const DEFERRED_OPTIONS: Readonly<Record<string, string>> = {
-  workers: 'Workers come with the Kafka adapter.',
-  shard: 'Shards come with the Kafka adapter.',
   fromSnapshot: 'Snapshots come later.',
   baseline: 'Baselines come later.',
-  limits: 'Limits of bytes per second come with the Kafka adapter.',
   snapshots: 'Snapshots come later.',
 }
 
@@ -49,17 +53,16 @@ export function checkReplayOptions(options: ReplayOptions): Settings {
   requireProjection(options.projection)
   if (options.checkpoint !== undefined) checkOptions('checkpoint', options.checkpoint, ['bytes', 'seconds'])
   if (options.batch !== undefined) checkOptions('batch', options.batch, ['events', 'bytes'])
+  if (options.shard !== undefined) checkOptions('shard', options.shard, ['index', 'of'])
+  const shard = options.shard === undefined ? null : checkShard(options.shard, options.projection.order)
+  checkLimits(options.limits ?? {})
   const until = parseUntil(options.until ?? 'head')
-  if (until.kind === 'follow' && options.projection.order === 'time') {
-    throw new RehydrateError('OPTION_DEFERRED', {
-      message: "Following with order 'time' is not built yet.", path: 'until', why: 'It comes with the Kafka adapter.',
-      fix: 'Run with --until head, again and again.',
-    })
-  }
+  if (until.kind === 'follow') requireLateness(options.projection)
   const switching = options.switch ?? 'auto'
   if (switching !== 'auto' && switching !== 'manual') throw invalid('switch', "'auto' or 'manual'", switching)
   return {
-    until,
+    until: shard === null || until.kind !== 'position' ? until
+      : { ...until, position: shardPosition(until.position, shard, options.projection) },
     waivers: parseWaivers(options.accept ?? []),
     restart: options.restart ?? false,
     takeover: options.takeover ?? false,
@@ -67,11 +70,22 @@ export function checkReplayOptions(options: ReplayOptions): Settings {
     checkpointBytes: amount('checkpoint.bytes', options.checkpoint?.bytes, 256 * MIB),
     checkpointMs: 1_000 * amount('checkpoint.seconds', options.checkpoint?.seconds, 30),
     memoryBytes: amount('memoryBytes', options.memoryBytes, 512 * MIB),
-    limits: {
+    limits: new RunLimits({
       events: Math.ceil(amount('batch.events', options.batch?.events, DEFAULT_LIMITS.events)),
       bytes: amount('batch.bytes', options.batch?.bytes, DEFAULT_LIMITS.bytes),
-    },
+    }, options.limits ?? {}, shard?.of ?? 1),
+    shard,
   }
+}
+
+/** Where partitions are merged, whoever follows must know how long to wait for the others. */
+function requireLateness({ order, latenessMs }: Projection): void {
+  if (!isMerged(order) || latenessMs !== null) return
+  throw new RehydrateError('CONFIG_INVALID', {
+    message: `Following with order '${order}' needs time.latenessMs in the projection.`, path: 'time.latenessMs',
+    why: 'An event is applied when no partition is likely to bring an earlier one: once the log has gone on for so long behind it.',
+    fix: 'Add e.g. time: { latenessMs: 10_000 } to the projection, or run with --until head again and again.',
+  })
 }
 
 /** CONFIG_INVALID where a projection was not made by defineProjection or defineReducer. */

@@ -41,7 +41,7 @@ export class WorkingSet {
   #old: Map<string, Slot>[]
   #missing: Slot[] = []
   #dirty: Slot[][]
-  #ownerDirty: Slot[] = []
+  readonly #ownerDirty = new Set<Slot>()
   /** Nothing was ever dropped since the store was empty. */
   #complete: boolean
   #youngBytes = 0
@@ -59,7 +59,7 @@ export class WorkingSet {
 
   /** About how many bytes a commit would write. */
   get dirtyBytes(): number { return this.#dirtyBytes }
-  get dirtyKeys(): number { return this.#dirty.reduce((sum, slots) => sum + slots.length, this.#ownerDirty.length) }
+  get dirtyKeys(): number { return this.#dirty.reduce((sum, slots) => sum + slots.length, this.#ownerDirty.size) }
   /** The young table has its share: a commit is due, so that the tables can turn. */
   get full(): boolean { return this.#youngBytes > this.#options.memoryBytes / 2 }
 
@@ -85,7 +85,7 @@ export class WorkingSet {
   }
 
   ownerChanged(slot: Slot): void {
-    this.#ownerDirty.push(slot)
+    this.#ownerDirty.add(slot)
     this.#dirtyBytes += 2 * slot.key.length
   }
 
@@ -119,7 +119,7 @@ export class WorkingSet {
   takeDirty(): { readonly collections: readonly { collection: Collection; slots: Slot[] }[]; readonly owners: Slot[] } {
     const collections = this.#collections.map((collection) => ({ collection, slots: this.#dirty[collection.index] as Slot[] }))
     for (const { slots } of collections) slots.sort(bySlotKey)
-    return { collections, owners: this.#ownerDirty.sort(bySlotKey) }
+    return { collections, owners: [...this.#ownerDirty].sort(bySlotKey) }
   }
 
   /** After a commit: everything is clean, and the tables turn where it is time. */
@@ -133,7 +133,8 @@ export class WorkingSet {
       }
     }
     this.#dirty = this.#collections.map(() => [])
-    this.#ownerDirty = []
+    for (const slot of this.#ownerDirty) slot.storedOwner = slot.owner
+    this.#ownerDirty.clear()
     this.#dirtyBytes = 0
     this.#youngBytes = 0
     for (const table of this.#young) for (const slot of table.values()) this.#youngBytes += sizeOf(slot)
@@ -175,7 +176,7 @@ function fill(slot: Slot, entry: Entry | undefined, owner: Entry | undefined): v
     slot.value = decodedValue(entry, slot.collection)
     slot.encodedBytes = entry.bytes.length
   }
-  if (owner !== undefined) slot.owner = checkedValue(owner, null) as string
+  if (owner !== undefined) slot.owner = slot.storedOwner = checkedValue(owner, null) as string
 }
 
 /** The value of an entry whose bytes fit its hash; STATE_CORRUPT otherwise, naming the key. */

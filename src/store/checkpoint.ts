@@ -8,6 +8,14 @@ export interface Writer {
   readonly incarnation: string
 }
 
+/** One of several equal parts of a job: a set of whole order domains. */
+export interface Shard {
+  /** From 0. */
+  readonly index: number
+  /** Into how many the job is divided. */
+  readonly of: number
+}
+
 /** One thing that a person waived with `--accept CODE=WHERE`, or a mark such as BASELINE. */
 export interface Accepted {
   readonly code: string
@@ -56,6 +64,8 @@ export interface Checkpoint {
   readonly collections: Readonly<Record<string, CollectionRoot>> | null
   /** While the digest is pending: the keys of each collection, so that a lost row is found when it is built. Null afterwards. */
   readonly keys: Readonly<Record<string, KeySum>> | null
+  /** Whose part of the state this is; left out: it is the whole. Not part of the manifest: the parts of a state join to its manifest. */
+  readonly shard?: Shard
   /** When it was written, milliseconds since 1970; not part of the manifest. */
   readonly writtenAtMs: number
 }

@@ -1,7 +1,7 @@
 import type { RehydrateError } from '../errors.js'
 import type { Value } from '../value/canonical.js'
 import type { Columns } from '../value/columns.js'
-import type { Checkpoint, Writer } from './checkpoint.js'
+import type { Checkpoint, Shard, Writer } from './checkpoint.js'
 
 /**
  * A store is an ordered map (collection, key) → entry with one atomic compare-and-set commit. All that the engine remembers is
@@ -29,6 +29,11 @@ export interface StateStore {
    * STORE_FORMAT_NEWER where the store's formatVersion is beyond FORMAT_VERSION.
    */
   open(options: OpenRead | OpenWrite): Promise<StoreSession>
+  /**
+   * The store of one shard of what this one would hold: another store, the same one whenever it is asked for the same shard. Nothing
+   * is opened. Left out: this store can not be divided.
+   */
+  shard?(shard: Shard): StateStore
   /** Idempotent; ends every session. */
   close(): Promise<void>
 }

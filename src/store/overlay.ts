@@ -1,6 +1,6 @@
 import { compareUtf8 } from '../log/position.js'
 import { checkpointBytes, checkpointFromBytes } from './checkpoint-codec.js'
-import type { Checkpoint, Writer } from './checkpoint.js'
+import type { Checkpoint, Shard, Writer } from './checkpoint.js'
 import type {
   Changes, Entry, GenerationRow, OpenRead, OpenWrite, StateStore, StoreSession, WriterRow,
 } from './contract.js'
@@ -33,6 +33,7 @@ class OverlayStore implements StateStore {
   readonly capabilities = { durable: false }
   readonly #generations = new Map<number, Generation>()
   readonly #sessions = new Set<OverlaySession>()
+  readonly #shards = new Map<string, OverlayStore>()
   /** The only generation there may be; null: any. */
   readonly #only: number | null
   #live: number | null = null
@@ -82,7 +83,15 @@ class OverlayStore implements StateStore {
     return session
   }
 
+  shard({ index, of }: Shard): StateStore {
+    const name = `${index}/${of}`
+    let store = this.#shards.get(name)
+    if (store === undefined) this.#shards.set(name, (store = new OverlayStore(null, 1)))
+    return store
+  }
+
   async close(): Promise<void> {
+    for (const store of this.#shards.values()) await store.close()
     for (const session of this.#sessions) await session.close()
   }
 

@@ -97,7 +97,7 @@ export interface Course {
 }
 
 /**
- * Folds the events as they were. `isMerged`: order 'time', so that neighbours may be of two partitions. 'bound' where calls do not last,
+ * Folds the events as they were. `isMerged`: one sequence, so that neighbours may be of two partitions. 'bound' where calls do not last,
  * null where a handler throws.
  */
 export async function courseOf(group: KeyGroup, isMerged: boolean, folder: Folder): Promise<Course | 'bound' | null> {

@@ -1,10 +1,12 @@
 import { isRehydrateError } from '../errors.js'
+import { isMerged } from '../log/domains.js'
 import type { Position } from '../log/position.js'
 import type { EventSource } from '../log/source.js'
 import { EventApplier } from '../projection/apply.js'
 import type { Projection } from '../projection/define.js'
 import { fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import type { World } from '../replay/api.js'
+import { compactedWithin } from '../replay/compacted.js'
 import { assertSameProjection } from '../replay/explain.js'
 import type { Accepted, Manifest } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
@@ -107,6 +109,9 @@ export async function blame(options: BlameOptions, world: World): Promise<readon
   try {
     const { source, maxEvents = MAX_EVENTS, signal } = options
     const upTo = withinPartitions(options)
+    if (compactedWithin(await source.bounds({ following: true }), upTo) !== undefined) {
+      return keys.map((key) => unknown(options, key, 'compacted'))
+    }
     const gathering = { source, projection, upTo, accepted, keys, maxEvents, ...(signal === undefined ? {} : { signal }) }
     const found = await gathered(options, gathering, world).catch((error: unknown) => {
       if (isRehydrateError(error) && error.code === 'LOG_TRUNCATED') return null
@@ -123,7 +128,8 @@ export async function blame(options: BlameOptions, world: World): Promise<readon
 
 async function gathered(blaming: BlameOptions, options: GatherOptions, world: World): Promise<Gathered> {
   const { index, projection, upTo, accepted, builtWith } = blaming
-  if (index === undefined) return await gatherEvents(options, world)
+  // Where keys move, records are folded in another order than they lie in.
+  if (index === undefined || projection.placement?.moves === true) return await gatherEvents(options, world)
   const fingerprint = builtWith ?? fingerprintOf(projection, await world.codeOf(projection))
   const scope = { position: upTo, identity: index.identity, fingerprint, accepted }
   return await gatherIndexed(options, await offsetsIn(index.file, scope, options, world), world)
@@ -131,7 +137,8 @@ async function gathered(blaming: BlameOptions, options: GatherOptions, world: Wo
 
 /** The position, in the partitions where the keys are. */
 function withinPartitions({ projection, keys, upTo, partitionsOf }: BlameOptions): Position {
-  if (partitionsOf === undefined || projection.order === 'time') return upTo
+  // Elsewhere the events of a key may lie in several partitions.
+  if (partitionsOf === undefined || isMerged(projection.order) || projection.placement?.moves === true) return upTo
   const wanted = new Set<string>()
   for (const { collection, key } of keys) {
     const partitions = partitionsOf(collection, key)
@@ -166,8 +173,9 @@ async function blameGroup(options: BlameOptions, group: KeyGroup, keys: readonly
     place: placeIn(group, collection, key), rebuilt, against, omitted: options.omitted?.get(collection) ?? [],
   }))
   const touching = touchingOf(group)
-  const isMerged = options.projection.order === 'time'
-  const search = await searchGroup(group, suspects, isMerged, folder, options.maxExamples ?? MAX_EXAMPLES)
+  const { order, placement } = options.projection
+  const isSequence = isMerged(order) || placement?.moves === true
+  const search = await searchGroup(group, suspects, isSequence, folder, options.maxExamples ?? MAX_EXAMPLES)
   return keys.map((key, i) => {
     const spent = { events: touching[(suspects[i] as Suspect).place]?.length ?? 0, folds: folder.folds }
     if (search === 'bound') return unknown(options, key, 'bound', spent)

@@ -38,6 +38,7 @@ function keptOpen(source: EventSource): EventSource {
     check: (marks) => source.check(marks),
     bounds: (options) => source.bounds(options),
     read: (partition, range, limits, signal) => source.read(partition, range, limits, signal),
+    ...(source.offsetAt !== undefined && { offsetAt: (partition: string, timeMs: number) => source.offsetAt!(partition, timeMs) }),
     close: async () => {},
   }
 }

@@ -1,3 +1,4 @@
+import { isMerged } from '../log/domains.js'
 import type { Offset } from '../log/position.js'
 import { EventApplier, type PreparedEvent } from '../projection/apply.js'
 import type { Collection, KeyRef } from '../projection/define.js'
@@ -53,8 +54,9 @@ async function searchAmong(
     const rebuilt = await fold.outcomeOf(events)
     if (await fold.outcomeOf(events) !== rebuilt) return { found: 'unstable' }
     let interleavings = 1
-    // Under order 'time' there is one sequence.
-    for (const other of projection.order === 'time' ? [] : interleavingsOf(events)) {
+    // Where partitions are merged, or keys move between them, there is one sequence.
+    const isSequence = isMerged(projection.order) || projection.placement?.moves === true
+    for (const other of isSequence ? [] : interleavingsOf(events)) {
       interleavings++
       if (await fold.outcomeOf(other) !== rebuilt) return { found: 'pair', pair: await pairBetween(events, other, fold) }
     }

@@ -2,9 +2,10 @@ import { offsetIn, positionFromJson, samePosition, type Position } from '../log/
 import type { EventSource, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import type { RunEvent, World } from '../replay/api.js'
+import { assertReadsAgain } from '../replay/compacted.js'
 import { positionAt } from '../replay/cut-search.js'
 import { assertSameProjection } from '../replay/explain.js'
-import { checkIdentity } from '../replay/plan.js'
+import { checkIdentity } from '../replay/log-check.js'
 import type { Manifest } from '../store/checkpoint.js'
 import type { StateStore } from '../store/contract.js'
 import { overlayStore } from '../store/overlay.js'
@@ -95,6 +96,8 @@ export async function assertFoldsAgain(
   world: World,
 ): Promise<void> {
   assertNotCompacted(manifest)
+  const position = positionFromJson(manifest.position)
+  assertReadsAgain(await source.bounds({ following: true, known: new Set(position.keys()) }), position)
   await assertSameProjection(projection, manifest.projection.fingerprint, world)
-  if (marks !== undefined) await checkIdentity(source, marks, positionFromJson(manifest.position), (error) => { throw error })
+  if (marks !== undefined) await checkIdentity(source, marks, position, (error) => { throw error })
 }

@@ -3,6 +3,7 @@ import { formatPosition, positionFromJson, reaches, type Position } from '../log
 import type { EventSource } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import type { RunEvent, SealedRun, World } from '../replay/api.js'
+import { HandoverWriter, isHandedOver } from '../replay/handover-record.js'
 import type { Accepted } from '../store/checkpoint.js'
 import type { StateStore, StoreSession } from '../store/contract.js'
 import { overlayStore } from '../store/overlay.js'
@@ -51,7 +52,18 @@ export async function rollForward(options: RollOptions): Promise<Rolled> {
     })
   }
   const store = overlayStore(session, GENERATION)
+  // In memory nobody goes on beside us.
+  if (isHandedOver(session.checkpoint)) await takeFromGroup(store, projection, world)
   const waived = [...manifest.accepted, ...accepted]
   const sealed = await foldInto({ source, projection, store, to, accepted: waived, world, signal, tell })
   return { store, generation: GENERATION, sealed }
+}
+
+async function takeFromGroup(store: StateStore, projection: Projection, world: World): Promise<void> {
+  const writer = await HandoverWriter.open(store, GENERATION, projection, world)
+  try {
+    await writer.keep(null)
+  } finally {
+    await writer.close()
+  }
 }

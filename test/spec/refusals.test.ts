@@ -296,12 +296,10 @@ describe('options', () => {
     expect((await failureOf(runIn(world(), { source: log(), projection: sums(), store: memoryStore(), ...over } as any))).code).toBe(code)
   })
 
-  test("following with order 'time', and the orders to come, are OPTION_DEFERRED", async () => {
+  test("following with order 'time' needs to know how long to wait", async () => {
     const timed = sums({ order: 'time' })
-    expect((await failureOf(runIn(world(), { source: log(), projection: timed, store: memoryStore(), until: 'follow' }))).code).toBe('OPTION_DEFERRED')
-    for (const more of [{ order: 'copartition' }, { reads: ['n'] }]) {
-      expect(() => sums(more)).toThrow(expect.objectContaining({ code: 'OPTION_DEFERRED' }))
-    }
+    const error = await failureOf(runIn(world(), { source: log(), projection: timed, store: memoryStore(), until: 'follow' }))
+    expect(error).toMatchObject({ code: 'CONFIG_INVALID', details: { path: 'time.latenessMs' } })
   })
 
   test.each<[string, object]>([
