@@ -3,8 +3,8 @@ import type { Io } from './io.js'
 import type { Output } from './output.js'
 
 export type CommandName =
-  'demo' | 'plan' | 'replay' | 'status' | 'generation' | 'verify' | 'diff' | 'repair' | 'inspect' | 'explain' | 'prove' | 'check'
-  | 'export' | 'digest' | 'serve' | 'help'
+  'demo' | 'init' | 'doctor' | 'plan' | 'replay' | 'seal' | 'status' | 'generation' | 'verify' | 'diff' | 'repair' | 'handover' | 'inspect'
+  | 'explain' | 'prove' | 'check' | 'export' | 'digest' | 'serve' | 'help'
 
 export interface Command {
   readonly name: CommandName

@@ -29,11 +29,16 @@ const COMPARE_FLAGS: readonly Flag[] = [
   { name: 'scrub', summary: 're-read every stored byte first' },
 ]
 const TOKEN_FILE: Flag = { name: 'token-file', value: 'FILE', summary: 'the token of the other host; default: REHYDRATE_TOKEN' }
+const SHARD: Flag = {
+  name: 'shard', value: 'I/N', summary: 'only this one of N equal parts, counted from 0, in a store of its own: 0/8 … 7/8',
+}
+const ACCEPT: Flag = { name: 'accept', value: 'CODE=WHERE', repeatable: true, summary: 'waive a refusal by name; it stands in the seal' }
 const RUN_FLAGS: readonly Flag[] = [
   { name: 'until', value: 'head|follow|TIME|POSITION', summary: 'where to end; default head' },
   { name: 'restart', summary: 'begin a new generation instead of going on' },
-  { name: 'accept', value: 'CODE=WHERE', repeatable: true, summary: 'waive a refusal by name; it stands in the seal' },
+  ACCEPT,
   { name: 'takeover', summary: 'fence off a living writer' },
+  SHARD,
 ]
 
 /** The one table of the command line: flags, help, `help --json` and did-you-mean come from here. */
@@ -46,21 +51,41 @@ export const COMMANDS: readonly Command[] = [
     ],
   },
   {
+    name: 'init', summary: 'a configuration and a projection to begin with', positionals: [],
+    json: '{job, files, types, sampled, problem?, fix?}',
+    flags: [
+      { name: 'brokers', value: 'HOST:PORT,…', summary: 'of a Kafka cluster' },
+      { name: 'topics', value: 'NAME,…', summary: 'its topics; a sample of them gives the types of events' },
+      { name: 'path', value: 'PATH', summary: 'NDJSON files: one, a folder or a glob; default ./log' },
+      { name: 'job', value: 'JOB', summary: 'the name of the job; default: the first topic, or events' },
+    ],
+  },
+  {
+    name: 'doctor', summary: 'looks at all that a replay needs, and changes nothing; exit 1 where something is bad', positionals: [JOB],
+    flags: RUN_FLAGS, json: '{job, well, findings: [{is, what, text, fix?}]}',
+  },
+  {
     name: 'plan', summary: 'what a replay would do, and every refusal before the first event', positionals: [JOB], flags: RUN_FLAGS,
     json: '{job, partitions, events, bytes, estimate, refusals}',
   },
   {
-    name: 'replay', summary: 'rebuild the state from the log, or go on with it', positionals: [JOB], flags: [...RUN_FLAGS, JSONL],
+    name: 'replay', summary: 'rebuild the state from the log, or go on with it', positionals: [JOB],
+    flags: [...RUN_FLAGS, { name: 'workers', value: 'N', summary: 'all N shards, in a process each; joins their seals in the end' }, JSONL],
     json: '{job, outcome, position, root, manifest, collections, grade, applied, duplicates, holes, accepted, durationMs, eventsPerSecond}',
   },
   {
-    name: 'status', summary: 'checkpoint, lag, phase, generation, and who writes', positionals: [JOB], flags: [],
+    name: 'seal', summary: 'the seals of all shards as the one of the whole state', positionals: [JOB],
+    flags: [{ name: 'join', value: 'N', summary: 'the number of shards' }, GENERATION],
+    json: '{job, root, manifest, position, collections, shards: [{shard, generation, position, root, manifest}], grade}',
+  },
+  {
+    name: 'status', summary: 'checkpoint, lag, phase, generation, and who writes', positionals: [JOB], flags: [SHARD],
     json: '{job, phase, position, end, lag, root, generation}',
   },
   {
     name: 'generation', summary: 'list the generations, make one live, or drop one',
     positionals: [{ name: 'ACTION', required: true, choices: ['list', 'switch', 'drop'] }, { name: 'N', required: false }],
-    flags: [JOB_FLAG, { name: 'execute', summary: 'switch: do what was printed' }],
+    flags: [JOB_FLAG, { name: 'execute', summary: 'switch: do what was printed' }, SHARD],
     json: '{job, generations} or {job, generation, previous, executed}',
   },
   {
@@ -100,9 +125,22 @@ export const COMMANDS: readonly Command[] = [
     json: '{repaired, verdict}',
   },
   {
+    name: 'handover', summary: 'the consumers of a group go on from our state, or our own writer again', positionals: [JOB],
+    flags: [
+      { name: 'group', value: 'G', summary: 'the consumer group; it must have no members' },
+      { name: 'wait', summary: 'replay until little is left to read, then hand over' },
+      { name: 'max-lag', value: 'EVENTS', summary: 'with --wait: how much may be left; default 1,000' },
+      { name: 'deadline', value: 'SECONDS', summary: 'with --wait: how long; default 60' },
+      ACCEPT,
+      { name: 'back', summary: 'take the state back: our own writer goes on from where it stands' },
+      { name: 'execute', summary: 'do what was printed' },
+    ],
+    json: '{job, group, outcome, generation, root, manifest, position, state, members, partitions, others, refusals}',
+  },
+  {
     name: 'inspect', summary: "one key's value, now or then", positionals: [{ name: 'KEY', required: true }],
     flags: [
-      JOB_FLAG, GENERATION,
+      JOB_FLAG, GENERATION, SHARD,
       COLLECTION,
       { name: 'at', value: 'POSITION|TIME', summary: 'the value then, from the log' },
     ],
@@ -144,7 +182,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: 'export', summary: 'the state as NDJSON lines {collection, key, value}', positionals: [JOB],
     flags: [
-      GENERATION,
+      GENERATION, SHARD,
       { name: 'format', value: 'FORMAT', choices: ['ndjson'], summary: 'ndjson, the default' },
       { name: 'out', value: 'FILE', summary: 'write this file, whole or not at all; default stdout' },
     ],
@@ -165,22 +203,15 @@ const SNAPSHOTS = 'It comes with snapshots.'
 /** Designed, and refused by name until they are built. */
 export const DEFERRED_COMMANDS: Readonly<Record<string, string>> = {
   snapshot: SNAPSHOTS,
-  doctor: 'It comes with the operations commands.', init: 'It comes with the operations commands.',
   completion: 'It comes with the operations commands.',
-  handover: 'It comes with the cutover.', gate: 'It comes with the cutover.', cutover: 'It comes with the cutover.',
+  gate: 'It comes with the cutover.', cutover: 'It comes with the cutover.',
 }
 
-const DEFERRED_RUN_FLAGS = {
-  'workers': 'It comes with the Kafka adapter.', 'shard': 'It comes with the Kafka adapter.',
-  'from-snapshot': SNAPSHOTS, 'rate': 'It comes with throttling.',
-}
+const DEFERRED_RUN_FLAGS = { 'from-snapshot': SNAPSHOTS }
 
-/** Flags that are designed, by command (`*`: any). */
+/** Flags that are designed, by command. */
 export const DEFERRED_FLAGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   plan: DEFERRED_RUN_FLAGS, replay: DEFERRED_RUN_FLAGS,
-  '*': {
-    'type-field': 'Lines must have the fields of the log format.', 'key-field': 'Lines must have the fields of the log format.',
-  },
 }
 
 /** Values that are designed, by command and flag. */

@@ -7,9 +7,9 @@ import {
 } from '../index.js'
 import { type Handler, usage } from './command.js'
 import { grouped } from './format.js'
-import { withJob } from './job.js'
+import { withPart } from './job.js'
 
-export const exportCommand: Handler = (context) => withJob(context, async (job) => {
+export const exportCommand: Handler = (context) => withPart(context, async (job) => {
   const { flags, io, output } = context
   const out = flags.text('out')
   if (out === undefined && output.reader !== 'person') {

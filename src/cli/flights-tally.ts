@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { FlightData } from './flights.js'
 
 /** What the projection of docs/examples/flights keeps of one airport. */
@@ -19,6 +20,13 @@ export interface Tally {
   readonly airports: ReadonlyMap<string, Airport>
   /** A flight whose loss nothing else looks like, where there is one; null where there is none to lose. */
   readonly lost: LostFlight | null
+}
+
+/** One airport that two sides count differently; null: it is not there. */
+export interface Difference {
+  readonly airport: string
+  readonly rebuilt: Airport | null
+  readonly computed: Airport | null
 }
 
 interface Counted {
@@ -66,6 +74,15 @@ function flightToLose(airports: ReadonlyMap<string, Counted>): LostFlight | null
       const found = [...delays].find(([delay, times]) => isTelling(delay, times) && delay !== longestDelay.delay && delay !== lastDelay)
       if (found !== undefined) return { airport, delay: found[0] }
     }
+  }
+  return null
+}
+
+/** By the codes of the airports; null where there is none. */
+export function firstDifference(rebuilt: ReadonlyMap<string, Airport>, computed: ReadonlyMap<string, Airport>): Difference | null {
+  for (const airport of [...new Set([...rebuilt.keys(), ...computed.keys()])].sort()) {
+    const [ours, theirs] = [rebuilt.get(airport) ?? null, computed.get(airport) ?? null]
+    if (!isDeepStrictEqual(ours, theirs)) return { airport, rebuilt: ours, computed: theirs }
   }
   return null
 }

@@ -1,4 +1,6 @@
-/** Numbers and times as people read them. */
+import type { Accepted } from '../index.js'
+
+/** Numbers, times and waivers as people read them. */
 
 /** 1,234,567 */
 export function grouped(count: number): string {
@@ -70,4 +72,10 @@ export function fit(text: string, columns: number): string {
 export function table(rows: readonly (readonly [string, string])[], indent = '  '): string[] {
   const width = Math.max(0, ...rows.map(([name]) => name.length))
   return rows.map(([name, text]) => `${indent}${name.padEnd(width)}  ${text}`.trimEnd())
+}
+
+/** What was waived, as it is given to `--accept`. */
+export function acceptedText({ code, partition, from, to, detail }: Accepted): string {
+  const where = partition === undefined ? detail ?? '' : `${partition}@${from ?? ''}${to === undefined || to === from ? '' : `..${to}`}`
+  return `${code}=${where}`
 }

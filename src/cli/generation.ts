@@ -2,10 +2,10 @@ import {
   ERRORS, formatPosition, type GenerationRow, positionFromJson, positionToJson, RehydrateError, type StateStore,
 } from '../index.js'
 import { type Context, type Handler, usage, wholeNumber } from './command.js'
-import { withJob } from './job.js'
+import { withPart } from './job.js'
 import { timeText, writerJson, writerText } from './status.js'
 
-export const generationCommand: Handler = (context) => withJob(context, async (job) => {
+export const generationCommand: Handler = (context) => withPart(context, async (job) => {
   const action = context.positionals.get('ACTION')
   const number = context.positionals.get('N')
   if (action === 'list') {

@@ -4,9 +4,9 @@ import {
   stringifyJson, type Value,
 } from '../index.js'
 import { type Context, type Handler, parseAt, usage } from './command.js'
-import { withJob } from './job.js'
+import { withJob, withPart } from './job.js'
 
-export const inspectCommand: Handler = (context) => withJob(context, async (job) => {
+export const inspectCommand: Handler = (context) => withPart(context, async (job) => {
   const key = context.positionals.get('KEY') as string
   const collection = collectionOf(context, job)
   const at = context.flags.text('at')

@@ -9,9 +9,16 @@ export interface Io {
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number }
   /** Calls `listener` at each of the signals until the result is called. */
   onSignal(listener: (signal: StopSignal) => void): () => void
+  /** Calls `listener` at each SIGHUP until the result is called. Left out: there are none. */
+  onHangup?(listener: () => void): () => void
+  /** Program and arguments that start this command line once more. Left out: it can not be. */
+  readonly program?: readonly string[]
 }
 
 export type StopSignal = 'SIGINT' | 'SIGTERM'
+
+/** As a shell has it: 128 and the number of the signal. */
+export const EXIT_OF: Readonly<Record<StopSignal, number>> = { SIGINT: 130, SIGTERM: 143 }
 
 const SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM']
 
@@ -23,10 +30,19 @@ export function processIo(): Io {
     stdout: process.stdout,
     stderr: process.stderr,
     onSignal(listener) {
+      // A worker whose starter is gone has nobody to stop it.
+      const orphaned = (): void => listener('SIGTERM')
       for (const signal of SIGNALS) process.on(signal, listener as NodeJS.SignalsListener)
+      process.on('disconnect', orphaned)
       return () => {
         for (const signal of SIGNALS) process.off(signal, listener as NodeJS.SignalsListener)
+        process.off('disconnect', orphaned)
       }
     },
+    onHangup(listener) {
+      process.on('SIGHUP', listener)
+      return () => void process.off('SIGHUP', listener)
+    },
+    program: [process.execPath, ...process.execArgv, process.argv[1] as string],
   }
 }

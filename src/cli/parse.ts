@@ -47,7 +47,7 @@ function findCommand(name: string): Command {
 
 function unknownFlag(command: Command, raw: string, flags: readonly Flag[]): never {
   const name = raw.replace(/^-+/, '')
-  const why = DEFERRED_FLAGS[command.name]?.[name] ?? DEFERRED_FLAGS['*']?.[name]
+  const why = DEFERRED_FLAGS[command.name]?.[name]
   if (why !== undefined) throw new RehydrateError('OPTION_DEFERRED', { message: `--${name} is not built yet.`, path: `--${name}`, why })
   const near = nearest(name, flags.map((flag) => flag.name))
   throw usage(`${command.name} takes no ${raw}.${near === null ? '' : ` Did you mean --${near}?`}`, {

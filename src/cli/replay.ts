@@ -1,18 +1,22 @@
 import type { NamedJob } from '../host/config.js'
 import {
   formatPosition, type GenerationRow, isRehydrateError, type Position, positionFromJson, positionToJson, type Progress,
-  type RehydrateError, replay, type Run, type RunEvent, type SealedRun,
+  type RehydrateError, replay, type Run, type RunEvent, type SealedRun, shardStore,
 } from '../index.js'
 import type { Context, Handler } from './command.js'
-import { duration, grouped, table } from './format.js'
-import type { StopSignal } from './io.js'
+import { acceptedText, duration, grouped, table } from './format.js'
+import { EXIT_OF, type StopSignal } from './io.js'
 import { openReporter, withJob } from './job.js'
+import { reloadLimits } from './limits.js'
 import { replayOptions } from './plan.js'
-
-/** As a shell has it: 128 and the number of the signal. */
-const EXIT_OF: Readonly<Record<StopSignal, number>> = { SIGINT: 130, SIGTERM: 143 }
+import { countOf, shardOf } from './shard.js'
 
 export const replayCommand: Handler = (context) => withJob(context, async (job) => {
+  const workers = countOf(context.flags, 'workers')
+  return workers === undefined ? await replayHere(context, job) : await (await import('./workers.js')).replayWorkers(context, job, workers)
+})
+
+async function replayHere(context: Context, job: NamedJob): Promise<number> {
   const stop = new AbortController()
   let signal: StopSignal | null = null
   // Listening once only: a second signal ends the process as it would without us.
@@ -22,6 +26,7 @@ export const replayCommand: Handler = (context) => withJob(context, async (job) 
     stop.abort(received)
   })
   const run = replay({ ...replayOptions(context, job), signal: stop.signal })
+  const unhang = context.io.onHangup?.(() => void reloadLimits(context, job.name, (limits) => run.limit(limits)))
   try {
     const tally = new Tally()
     const outcome = await watch(context, job, run, tally)
@@ -30,9 +35,10 @@ export const replayCommand: Handler = (context) => withJob(context, async (job) 
     return isRehydrateError(outcome) ? EXIT_OF[signal ?? 'SIGINT'] : 0
   } finally {
     unlisten()
+    unhang?.()
     await run.close()
   }
-})
+}
 
 /** What a stopped run can say of itself. */
 class Tally {
@@ -99,6 +105,7 @@ function sealedScreen(job: string, sealed: SealedRun): string[] {
       ...(run.skipped > 0 ? [['skipped', `${grouped(run.skipped)} events of unknown types`] as const] : []),
       ...(holes.length > 0 ? [['holes', holes.map(([name, count]) => `${grouped(count)} ${name}`).join(', ')] as const] : []),
       ...(accepted.length > 0 ? [['accepted', accepted.map(acceptedText).join(', ')] as const] : []),
+      ...sealed.behindOpenTransaction.map((held) => ['behind an open transaction', heldBackText(held)] as const),
       ...(complete ? [] : [['complete', 'no: events were left out'] as const]),
       ['state', Object.entries(collections).map(([name, { count }]) => `${grouped(count)} ${name}`).join(', ') || 'empty'],
       ['root', root],
@@ -109,18 +116,18 @@ function sealedScreen(job: string, sealed: SealedRun): string[] {
   ]
 }
 
+function heldBackText({ partition, last, written, producerId }: SealedRun['behindOpenTransaction'][number]): string {
+  const whose = producerId === null ? '' : `, of producer ${producerId}`
+  return `${partition}: readable up to ${grouped(last)}, written up to ${grouped(written)}${whose}`
+}
+
 function appliedText({ applied, durationMs, eventsPerSecond, duplicates }: SealedRun['run']): string {
   return `${grouped(applied)} events in ${duration(durationMs)} (${grouped(eventsPerSecond)}/s), ${grouped(duplicates)} duplicates`
 }
 
-export function acceptedText({ code, partition, from, to, detail }: SealedRun['accepted'][number]): string {
-  const where = partition === undefined ? detail ?? '' : `${partition}@${from ?? ''}${to === undefined || to === from ? '' : `..${to}`}`
-  return `${code}=${where}`
-}
-
 async function reportStopped(context: Context, job: NamedJob, tally: Tally): Promise<void> {
   const { output } = context
-  const row = await rowOf(job, tally.generation)
+  const row = await rowOf(context, job, tally.generation)
   const manifest = row?.checkpoint?.manifest ?? null
   const position = positionFromJson(manifest?.position ?? {})
   // What was not counted, because the run did not end, is null.
@@ -141,8 +148,10 @@ function userCollections(row: GenerationRow | undefined): object | null {
   return collections && Object.fromEntries(Object.entries(collections).filter(([name]) => !name.startsWith('$')))
 }
 
-async function rowOf(job: NamedJob, generation: number | null): Promise<GenerationRow | undefined> {
-  return (await job.store.generations()).find((row) => row.generation === generation)
+async function rowOf({ flags }: Context, job: NamedJob, generation: number | null): Promise<GenerationRow | undefined> {
+  const shard = shardOf(flags)
+  const store = shard === undefined ? job.store : shardStore(job.store, shard)
+  return (await store.generations()).find((row) => row.generation === generation)
 }
 
 function checkpointText(position: Position): string {

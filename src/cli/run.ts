@@ -6,13 +6,17 @@ import { parseCommandLine } from './parse.js'
 /** Each command's code is loaded when it is run. */
 const HANDLERS: Readonly<Record<CommandName, () => Promise<Handler>>> = {
   demo: async () => (await import('./demo-command.js')).demoCommand,
+  init: async () => (await import('./init.js')).initCommand,
+  doctor: async () => (await import('./doctor.js')).doctorCommand,
   plan: async () => (await import('./plan.js')).planCommand,
   replay: async () => (await import('./replay.js')).replayCommand,
+  seal: async () => (await import('./seal.js')).sealCommand,
   status: async () => (await import('./status.js')).statusCommand,
   generation: async () => (await import('./generation.js')).generationCommand,
   verify: async () => (await import('./verify.js')).verifyCommand,
   diff: async () => (await import('./diff.js')).diffCommand,
   repair: async () => (await import('./repair.js')).repairCommand,
+  handover: async () => (await import('./handover.js')).handoverCommand,
   inspect: async () => (await import('./inspect.js')).inspectCommand,
   explain: async () => (await import('./inspect.js')).explainCommand,
   prove: async () => (await import('./prove.js')).proveCommand,

@@ -1,18 +1,18 @@
 import type { NamedJob } from '../host/config.js'
-import { distance, formatPosition, type GenerationRow, type Position, positionFromJson, positionToJson } from '../index.js'
+import { distance, formatPosition, type GenerationRow, isHandedOver, type Position, positionFromJson, positionToJson } from '../index.js'
 import type { Handler } from './command.js'
-import { grouped, percent, table } from './format.js'
-import { withJob } from './job.js'
-import { acceptedText } from './replay.js'
+import { acceptedText, grouped, percent, table } from './format.js'
+import { withPart } from './job.js'
 import { asRehydrateError, errorScreen } from './output.js'
 
 /**
  * empty: no generation yet · building: a writer fills one that was never sealed · following: a writer goes on from a seal ·
- * sealed: no writer, and the newest checkpoint is a seal · idle: no writer; the same replay goes on.
+ * sealed: no writer, and the newest checkpoint is a seal · idle: no writer; the same replay goes on ·
+ * handedOver: a consumer group goes on in our place, or is about to.
  */
-export type StatusPhase = 'empty' | 'building' | 'following' | 'sealed' | 'idle'
+export type StatusPhase = 'empty' | 'building' | 'following' | 'sealed' | 'idle' | 'handedOver'
 
-export const statusCommand: Handler = (context) => withJob(context, async (job) => {
+export const statusCommand: Handler = (context) => withPart(context, async (job) => {
   const rows = await job.store.generations()
   const row = currentOf(rows)
   if (row?.corrupt) throw row.corrupt
@@ -59,6 +59,7 @@ function currentOf(rows: readonly GenerationRow[]): GenerationRow | undefined {
 
 function phaseOf(row: GenerationRow | undefined): StatusPhase {
   if (row === undefined) return 'empty'
+  if (isHandedOver(row.checkpoint)) return 'handedOver'
   if (row.writer?.alive === true) return row.everSealed ? 'following' : 'building'
   return row.checkpoint?.manifest.sealed === true ? 'sealed' : 'idle'
 }

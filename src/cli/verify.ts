@@ -4,13 +4,12 @@ import {
 } from '../index.js'
 import { comparing, hasAgainst } from './against.js'
 import { type Context, type Handler, usage } from './command.js'
-import { counted, duration, grouped, megabytes, percent, rate, table } from './format.js'
+import { acceptedText, counted, duration, grouped, megabytes, percent, rate, table } from './format.js'
 import { withJob } from './job.js'
 import { objectJson, valueJson } from './json.js'
 import { exitOf, toJson } from './output.js'
 import { isWatched, LastLine } from './progress.js'
 import { readSigningKey, writeReceipt } from './receipt.js'
-import { acceptedText } from './replay.js'
 
 export const verifyCommand: Handler = (context) => withJob(context, async (job) => {
   const { flags } = context

@@ -4,13 +4,14 @@ import { RehydrateError } from '../errors.js'
 import type { EventSource } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import type { ReplayOptions } from '../replay/api.js'
+import { checkLimits } from '../replay/limits.js'
 import type { StateStore } from '../store/contract.js'
 import type { Against } from '../verify/side.js'
 import { checkOptions, nearest, typeName } from '../value/options.js'
 import { loadModule } from './modules.js'
 
 /** One rebuild: which log, through which projection, into which store. Flags of the command line win over what stands here. */
-export interface Job extends Pick<ReplayOptions, 'until' | 'switch' | 'checkpoint' | 'memoryBytes' | 'batch'> {
+export interface Job extends Pick<ReplayOptions, 'until' | 'switch' | 'checkpoint' | 'memoryBytes' | 'batch' | 'limits'> {
   readonly source: EventSource
   readonly projection: Projection
   readonly store: StateStore
@@ -42,14 +43,15 @@ const NAMES = ['rehydrate.config.ts', 'rehydrate.config.mts', 'rehydrate.config.
 
 /**
  * Finds and loads the configuration: `file` (relative to `folder`), else the one in `folder`.
- * CONFIG_NOT_FOUND, CONFIG_AMBIGUOUS where there are two, CONFIG_LOAD_FAILED, CONFIG_INVALID, OPTION_DEFERRED.
+ * CONFIG_NOT_FOUND, CONFIG_AMBIGUOUS where there are two, CONFIG_LOAD_FAILED, CONFIG_INVALID, OPTION_DEFERRED. `fresh`: as the files are
+ * now, though they were loaded before.
  */
-export async function loadConfig(folder: string, file?: string): Promise<LoadedConfig> {
+export async function loadConfig(folder: string, file?: string, options: { readonly fresh?: boolean } = {}): Promise<LoadedConfig> {
   const path = file === undefined ? findConfig(folder) : resolve(folder, file)
   if (!existsSync(path)) {
     throw new RehydrateError('CONFIG_NOT_FOUND', { message: `There is no file ${path}.`, file: path })
   }
-  return { file: path, jobs: checkConfig(await loadModule(path), path) }
+  return { file: path, jobs: checkConfig(await loadModule(path, options), path) }
 }
 
 /** The job of that name; without a name the only one. CONFIG_NOT_FOUND, CONFIG_AMBIGUOUS. */
@@ -80,13 +82,12 @@ function findConfig(folder: string): string {
   throw new RehydrateError('CONFIG_NOT_FOUND', { message: `There is no rehydrate.config.ts (or .js) in ${folder}.` })
 }
 
-const JOB_OPTIONS = ['source', 'projection', 'store', 'until', 'switch', 'checkpoint', 'memoryBytes', 'batch', 'verify']
+const JOB_OPTIONS = ['source', 'projection', 'store', 'until', 'switch', 'checkpoint', 'memoryBytes', 'batch', 'limits', 'verify']
 const JOB_DEFERRED = {
   snapshots: 'They come with the snapshot commands.',
-  limits: 'They come with throttling.',
-  workers: 'They come with the Kafka adapter.',
-  shards: 'They come with the Kafka adapter.',
 }
+/** What is said for each run, and not for the job. */
+const RUN_ONLY: Readonly<Record<string, string>> = { shard: '--shard I/N', shards: '--shard I/N', workers: '--workers N' }
 
 function checkConfig(config: unknown, file: string): Map<string, NamedJob> {
   try {
@@ -109,7 +110,9 @@ function checkJobs(jobs: unknown): asserts jobs is Record<string, unknown> {
 function checkJob(name: string, given: unknown): NamedJob {
   const where = `jobs.${name}`
   try {
+    refuseRunOnly(given)
     checkOptions(where, given, JOB_OPTIONS, JOB_DEFERRED)
+    if ((given as Partial<Job>).limits !== undefined) checkLimits((given as Job).limits ?? {})
   } catch (error) {
     // The path inside the file, not inside the job.
     if (!(error instanceof RehydrateError) || error.details.path === undefined) throw error
@@ -123,6 +126,13 @@ function checkJob(name: string, given: unknown): NamedJob {
   if (!hasMethods(job.store, 'generations', 'open')) throw invalid(`${where}.store`, 'a store, e.g. sqlite({ path })', job.store)
   checkVerify(`${where}.verify`, (given as { verify?: unknown }).verify)
   return { ...(given as Job), name }
+}
+
+function refuseRunOnly(given: unknown): void {
+  const name = Object.keys(RUN_ONLY).find((option) => typeof given === 'object' && given !== null && option in given)
+  if (name === undefined) return
+  const fix = `Say it on the command line: rehydrate replay ${RUN_ONLY[name]}.`
+  throw new RehydrateError('CONFIG_INVALID', { message: `${name} is of a run, not of a job.`, path: name, fix })
 }
 
 function checkVerify(where: string, given: unknown): void {

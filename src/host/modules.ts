@@ -7,13 +7,15 @@ import { readGraph } from './code.js'
 /**
  * Loads a JavaScript or TypeScript module of the user; its default export, else the module itself. `rehydrate` and
  * `rehydrate/*` in it are this running package, wherever the file lies, so that there is one instance of everything.
- * CONFIG_LOAD_FAILED with file and line where it does not load; errors of this package pass, with the place added.
+ * `fresh`: as the files are now, though they were loaded before. CONFIG_LOAD_FAILED with file and line where it does not load; errors
+ * of this package pass, with the place added.
  */
-export async function loadModule(file: string): Promise<unknown> {
+export async function loadModule(file: string, { fresh = false }: { readonly fresh?: boolean } = {}): Promise<unknown> {
   const { createJiti } = await import('jiti')
   const jiti = createJiti(pathToFileURL(file).href, {
     virtualModules: await ownModules(readGraph(file).own),
     fsCache: cacheFolder(file) ?? false,
+    moduleCache: !fresh,
   })
   try {
     return await jiti.import(file, { default: true })

@@ -2,7 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cacheFolder, demo, type DemoOptions } from '../../src/cli/demo.js'
+import { cacheFolder } from '../../src/cli/cache-folder.js'
+import type { DemoOptions } from '../../src/cli/demo-steps.js'
+import { demo } from '../../src/cli/demo.js'
 
 let cache = ''
 beforeAll(() => {

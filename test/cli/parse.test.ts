@@ -51,9 +51,6 @@ test.each([
 
 test.each<[string, string]>([
   ...Object.keys(DEFERRED_COMMANDS).map((name): [string, string] => [name, `${name} is not built yet.`]),
-  ['replay --workers 2', '--workers is not built yet.'],
-  ['plan --workers 2', '--workers is not built yet.'],
-  ['replay --shard=1/2', '--shard is not built yet.'],
   ['replay --from-snapshot latest', '--from-snapshot is not built yet.'],
   ['export --format csv', '--format csv is not built yet.'],
   ['export --format parquet', '--format parquet is not built yet.'],

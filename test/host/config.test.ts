@@ -39,8 +39,13 @@ test.each([
     { path: 'jobs.a.projection' },
   ],
   ['a store that is none', configOf(`{ a: { ...${JOB}, store: {} } }`), 'CONFIG_INVALID', { path: 'jobs.a.store' }],
-  ...['snapshots', 'limits', 'workers', 'shards'].map((name) =>
-    [`${name}, not built yet`, configOf(`{ a: { ...${JOB}, ${name}: 1 } }`), 'OPTION_DEFERRED', { path: `jobs.a.${name}` }] as const),
+  ['snapshots, not built yet', configOf(`{ a: { ...${JOB}, snapshots: 1 } }`), 'OPTION_DEFERRED', { path: 'jobs.a.snapshots' }],
+  ...['shard', 'shards', 'workers'].map((name) =>
+    [`${name}, which is of a run`, configOf(`{ a: { ...${JOB}, ${name}: 1 } }`), 'CONFIG_INVALID', { path: `jobs.a.${name}` }] as const),
+  [
+    'a limit that is none', configOf(`{ a: { ...${JOB}, limits: { bytesPerSecond: '10 MB' } } }`), 'CONFIG_INVALID',
+    { path: 'jobs.a.limits.bytesPerSecond' },
+  ],
 ] as const)('%s is refused with its path and file', async (_, source, code, { path, ...rest }) => {
   const error = await load(source).catch((thrown: unknown) => thrown)
   expect(error).toMatchObject({ code, details: { path, file: expect.stringContaining('rehydrate.config.js') } })
