@@ -1,7 +1,9 @@
-import { defineReducer, type ReducerOptions } from '../src/index.js'
+import { defineReducer, openState, type ReducerOptions, type SealedRun, type StateStore } from '../src/index.js'
 import { nextOrder, type Order, type OrderChanged } from './fold.js'
+import type { Check } from './trial.js'
 
 export const COLLECTION = 'orders'
+const PAGE = 10_000
 
 const OPTIONS: ReducerOptions<Order, 'OrderChanged'> = {
   name: 'orders', version: 1, collection: COLLECTION, module: import.meta.url,
@@ -15,3 +17,25 @@ export const ordersInColumns = defineReducer({
   ...OPTIONS,
   columns: { changes: 'int', totalCents: 'int', status: 'text', customerId: 'text', items: 'int', lastAtMs: 'int' },
 })
+
+/** The same, which declares what it reads of an event. */
+export const ordersThatRead = defineReducer({ ...OPTIONS, reads: ['customerId', 'status', 'amountCents', 'items'] })
+
+/** Root and sums of a sealed state. */
+export async function sumsOf(store: StateStore, sealed: SealedRun): Promise<Check> {
+  const state = await openState(store, { projection: orders })
+  const check = { keys: 0, changes: 0, totalCents: 0, root: sealed.collections[COLLECTION]?.root ?? '' }
+  for (let after: string | null = null; ;) {
+    const entries = await state.scan(COLLECTION, after, PAGE)
+    for (const { value } of entries) {
+      const { changes, totalCents } = value as unknown as Order
+      check.keys++
+      check.changes += changes
+      check.totalCents += totalCents
+    }
+    if (entries.length < PAGE) break
+    after = entries.at(-1)?.key ?? null
+  }
+  await state.close()
+  return check
+}

@@ -6,15 +6,18 @@ import { parseArgs } from 'node:util'
 import { comparing, digests } from './comparing.js'
 import { againstBaselines, autocommit, memory, otherWays } from './folding.js'
 import { hashing, pauses, start } from './others.js'
+import { kafkaFold, kafkaSource } from './kafka.js'
 import { blaming, scrubbing, typedTables } from './proving.js'
+import { declaredReads } from './reading.js'
 import { markdown, occasion, type Reported, type Section } from './report.js'
 import { keep, writeReport } from './results.js'
 import { FULL, SHORT, type Scale } from './scale.js'
 import { removeStates } from './states.js'
 
 const SECTIONS: Readonly<Record<string, (scale: Scale) => Section>> = {
-  fold: againstBaselines, autocommit, partitions: otherWays, memory, pause: pauses, hash: hashing, start,
+  fold: againstBaselines, reads: declaredReads, autocommit, partitions: otherWays, memory, pause: pauses, hash: hashing, start,
   compare: comparing, digests, blame: blaming, scrub: scrubbing, tables: typedTables,
+  'kafka-source': kafkaSource, kafka: kafkaFold,
 }
 
 const { values } = parseArgs({

@@ -56,3 +56,26 @@ export function trialInput<T>(): T {
 export function tellResult(result: object): void {
   process.stdout.write(`${JSON.stringify(result)}\n`)
 }
+
+/** A stretch of work that waits for its first event: the way to it is told, and not counted. */
+export class Stretch {
+  readonly #startedMs = performance.now()
+  #firstMs: number | null = null
+  #cpu = process.cpuUsage()
+
+  /** The first call counts. */
+  first(): void {
+    if (this.#firstMs !== null) return
+    this.#firstMs = performance.now()
+    this.#cpu = process.cpuUsage()
+  }
+
+  end(): { readonly wallMs: number; readonly cpuMs: number; readonly firstMs: number; readonly maxRssBytes: number } {
+    const firstMs = this.#firstMs ?? performance.now()
+    const { user, system } = process.cpuUsage(this.#cpu)
+    return {
+      wallMs: performance.now() - firstMs, cpuMs: (user + system) / 1_000, firstMs: firstMs - this.#startedMs,
+      maxRssBytes: process.resourceUsage().maxRSS * 1_024,
+    }
+  }
+}
