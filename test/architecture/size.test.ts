@@ -9,7 +9,6 @@ const MAX_COLUMNS_OF_TESTS = 180
 /** Longer for a reason, each with its ceiling. This list only gets shorter, and its ceilings only lower. */
 const LONGER: Readonly<Record<string, number>> = {
   'src/errors.ts': 485,
-  'src/projection/define.ts': 355,
 }
 
 const files = ['src', 'adapters', 'test', 'bench', 'fixtures', 'docs/examples'].flatMap(sources)
