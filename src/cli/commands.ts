@@ -46,6 +46,8 @@ export const COMMANDS: readonly Command[] = [
   {
     name: 'demo', summary: 'the first session: a real log, no server', positionals: [], json: 'what was compared',
     flags: [
+      { name: 'kafka', summary: 'through a Kafka: KAFKA_BROKERS, or one that is started for it (Java 17 and Maven)' },
+      { name: 'brokers', value: 'HOST:PORT,…', summary: 'with --kafka: these; it makes a topic of its own, and deletes it' },
       { name: 'events', value: 'N', summary: 'only the first N flights' },
       { name: 'small', summary: 'the 10,000 flights of this package, even where 3 million are installed' },
     ],
@@ -74,8 +76,8 @@ export const COMMANDS: readonly Command[] = [
     json: '{job, outcome, position, root, manifest, collections, grade, applied, duplicates, holes, accepted, durationMs, eventsPerSecond}',
   },
   {
-    name: 'seal', summary: 'the seals of all shards as the one of the whole state', positionals: [JOB],
-    flags: [{ name: 'join', value: 'N', summary: 'the number of shards' }, GENERATION],
+    name: 'seal', summary: 'join the seals of all shards to the one of the whole state', positionals: [JOB],
+    flags: [{ name: 'join', value: 'N', summary: 'so many shards there are; each is sealed' }, GENERATION],
     json: '{job, root, manifest, position, collections, shards: [{shard, generation, position, root, manifest}], grade}',
   },
   {
@@ -125,7 +127,7 @@ export const COMMANDS: readonly Command[] = [
     json: '{repaired, verdict}',
   },
   {
-    name: 'handover', summary: 'the consumers of a group go on from our state, or our own writer again', positionals: [JOB],
+    name: 'handover', summary: 'let a consumer group go on from our state, or take the state back', positionals: [JOB],
     flags: [
       { name: 'group', value: 'G', summary: 'the consumer group; it must have no members' },
       { name: 'wait', summary: 'replay until little is left to read, then hand over' },
@@ -133,7 +135,7 @@ export const COMMANDS: readonly Command[] = [
       { name: 'deadline', value: 'SECONDS', summary: 'with --wait: how long; default 60' },
       ACCEPT,
       { name: 'back', summary: 'take the state back: our own writer goes on from where it stands' },
-      { name: 'execute', summary: 'do what was printed' },
+      { name: 'execute', summary: 'do it; without, it is only said what would be done' },
     ],
     json: '{job, group, outcome, generation, root, manifest, position, state, members, partitions, others, refusals}',
   },

@@ -2,20 +2,21 @@ import type { NamedJob } from '../host/config.js'
 import { codeOf } from '../host/code.js'
 import { type Finding, plan, type Plan } from '../index.js'
 import type { Handler } from './command.js'
-import { duration, grouped, megabytes } from './format.js'
+import { about, counted, megabytes } from './format.js'
 import { withJob } from './job.js'
 import { asRehydrateError, paints } from './output.js'
 import { replayOptions } from './plan.js'
+import { untilAnswered } from './waiting.js'
 
 /** Looks at all that a replay will need, changes nothing, and tells everything that it finds. Exit 1 where something is bad. */
 export const doctorCommand: Handler = (context) => withJob(context, async (job) => {
-  const { planned, findings: asked } = await findPlan(() => plan(replayOptions(context, job)))
+  const { planned, findings: asked } = await findPlan(() => untilAnswered(context, job.name, plan(replayOptions(context, job))))
   const findings = [
     good('node', `Node.js ${process.versions.node}.`),
     await findCode(job),
     await findStore(job),
     ...asked,
-    ...await findLog(job, planned),
+    ...await findLog(job, planned, asked),
   ]
   const isWell = findings.every(({ is }) => is !== 'bad')
   await context.output.document({ job: job.name, well: isWell, findings })
@@ -67,19 +68,23 @@ async function findPlan(ask: () => Promise<Plan>): Promise<Planned> {
       return { planned, findings }
     }
     const size = bytes === null ? '' : `, ${megabytes(bytes)}`
-    const time = estimate === null ? '' : `, about ${duration(estimate.ms)}`
-    const what = `${grouped(events)} offsets in ${grouped(partitions.length)} partitions are to be read${size}${time}.`
+    const time = estimate === null ? '' : `, in ${about(estimate.ms)}`
+    const where = `in ${counted(partitions.length, 'partition')} ${events === 1 ? 'is' : 'are'} to be read`
+    const what = `${counted(events, 'offset')} ${where}${size}${time}.`
     return { planned, findings: [good('plan', `Nothing is refused. ${what}`)] }
   } catch (error) {
     return { planned: null, findings: [bad('plan', error)] }
   }
 }
 
-async function findLog({ source }: NamedJob, planned: Plan | null): Promise<readonly Finding[]> {
+/** Not where it could not be reached, or what there is to say has been said: `asked`. */
+async function findLog({ source }: NamedJob, planned: Plan | null, asked: readonly Finding[]): Promise<readonly Finding[]> {
+  if (asked.some(({ text }) => text.startsWith('SOURCE_UNREACHABLE'))) return []
   try {
     return await source.diagnose?.({ replayMs: planned?.estimate?.ms ?? null }) ?? []
   } catch (error) {
-    return [bad('log', error)]
+    const found = bad('log', error)
+    return asked.some(({ text }) => text === found.text) ? [] : [found]
   }
 }
 

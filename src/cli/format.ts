@@ -19,9 +19,10 @@ function scaleOf(count: number): { divisor: number; unit: string } {
   return scale === undefined ? { divisor: 1, unit: '' } : { divisor: scale.divisor ?? scale.size, unit: scale.unit }
 }
 
-/** 12.3 MB: powers of ten, as file sizes are given. */
+/** 1.2 kB, 12.3 MB, 45.0 GB: powers of ten, as file sizes are given. */
 export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`
+  if (bytes > 0 && bytes < 1e5) return `${(bytes / 1e3).toFixed(1)} kB`
+  return bytes < 1e10 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`
 }
 
 /** 10.9 M, 212.4 k, 9,999 */
@@ -61,6 +62,22 @@ export function clock(ms: number): string {
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : clock(ms)
+}
+
+/** What is judged, not measured: less than 1 s, about 45 s, about 2 h 10 min. */
+export function about(ms: number): string {
+  return ms < 1_000 ? 'less than 1 s' : `about ${span(ms)}`
+}
+
+/** 45 s, 6 min, 2 h 10 min, 3 d 4 h */
+export function span(ms: number): string {
+  const seconds = Math.round(ms / 1_000)
+  if (seconds < 120) return `${seconds} s`
+  const minutes = Math.round(seconds / 60)
+  if (minutes < 60) return `${minutes} min`
+  const [hours, rest, units] = minutes < 48 * 60 ? [Math.floor(minutes / 60), minutes % 60, ['h', 'min']]
+    : [Math.floor(minutes / 1_440), Math.round((minutes % 1_440) / 60), ['d', 'h']]
+  return rest === 0 ? `${hours} ${units[0]}` : `${hours} ${units[0]} ${rest} ${units[1]}`
 }
 
 /** `text` in so many columns, with … where it was cut. */

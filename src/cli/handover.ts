@@ -88,11 +88,19 @@ function screen(job: string, done: HandOver, isBack: boolean): string[] {
       ['group', `${state ?? 'unknown'}, ${members.length === 0 ? 'no members' : `members ${members.join(', ')}`}`],
       ...groupRows(done),
       ...(others.length === 0 ? [] : [['others', `${others.join(', ')}: left alone`] as const]),
-      ...(outcome === 'handedOver' ? [['next', 'start the consumers of the group'] as const] : []),
+      ...(outcome === 'handedOver' && members.length === 0 ? [['next', nextText(job, done)] as const] : []),
     ]),
     ...refusals.flatMap(({ code, message, fix }) => [`  refused ${code}  ${message}`, `    fix: ${fix}`]),
     ...(outcome === 'planned' ? ['Nothing was changed. The same command with --execute does it.'] : []),
   ]
+}
+
+/** Where the group lost an offset after it was set, its consumers would begin anywhere. */
+function nextText(job: string, { before, partitions }: HandOver): string {
+  const isLost = before === 'done' && partitions.some(({ committed }) => committed === null)
+  return isLost
+    ? `offsets of the group have expired: \`rehydrate handover ${job} --back --execute\`, then hand it over again`
+    : 'start the consumers of the group'
 }
 
 function groupRows({ group, outcome, before, partitions }: HandOver): [string, string][] {

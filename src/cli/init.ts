@@ -6,6 +6,7 @@ import { type EventSource, isRehydrateError, RehydrateError } from '../index.js'
 import type { Context, Handler } from './command.js'
 import { grouped } from './format.js'
 import { asRehydrateError } from './output.js'
+import { untilAnswered } from './waiting.js'
 
 const CONFIG = 'rehydrate.config.ts'
 const SAMPLE_EVENTS = 1_000
@@ -28,29 +29,33 @@ export const initCommand: Handler = async (context) => {
     })
   }
   const write = (name: string, text: string): void => writeFileSync(join(io.folder, name), text)
-  write(projection, projectionText(setup.job, []))
-  write(CONFIG, configText(setup))
+  write(projection, projectionText(setup.job, NO_SAMPLE))
+  write(CONFIG, configText(setup, NO_SAMPLE))
   const sample = await sampleOf(context)
-  if (sample.types.length > 0) write(projection, projectionText(setup.job, sample.types))
+  write(projection, projectionText(setup.job, sample))
+  write(CONFIG, configText(setup, sample))
   await output.document({ job: setup.job, files: [CONFIG, projection], types: sample.types, sampled: sample.events, ...sample.problem })
   await output.lines([
     `wrote  ${CONFIG}`,
     `wrote  ${projection}${sampleText(sample)}`,
     ...(sample.problem === null ? [] : [`  the log was not sampled: ${sample.problem.problem}`, `    fix: ${sample.problem.fix}`]),
-    'Next: say in the handlers what the events mean, then `rehydrate doctor`, then `rehydrate replay`.',
+    `Next: ${sample.compacted ? '' : 'say in the handlers what the events mean, then '}\`rehydrate doctor\`, then \`rehydrate replay\`.`,
   ])
   return 0
 }
 
-function sampleText({ types, events }: Sample): string {
-  if (types.length === 0) return ''
-  return `, with the ${types.length === 1 ? 'type' : `${types.length} types`} of ${grouped(events)} events of the log`
+function sampleText({ types, events, compacted, problem }: Sample): string {
+  if (compacted) return ': the topic is compacted, so it keeps the last value of each key'
+  if (problem !== null) return ''
+  if (types.length === 0) return ': the log is empty, so its handler is an example'
+  const which = types.length === 1 ? 'the one type' : `each of ${types.length} types`
+  return `, with a handler for ${which} in a sample of ${grouped(events)} events`
 }
 
 interface Setup {
   readonly job: string
   /** The adapter to import, and the call that makes the source. */
-  readonly source: { readonly from: string; readonly name: string; readonly text: string }
+  readonly source: { readonly from: string; readonly name: string; readonly options: string }
 }
 
 function setupOf(flags: Context['flags']): Setup {
@@ -70,27 +75,34 @@ function setupOf(flags: Context['flags']): Setup {
     })
   }
   if (brokers === undefined) {
-    return { job, source: { from: 'rehydrate/file', name: 'fileLog', text: `fileLog({ path: ${quoted(path ?? './log')} })` } }
+    return { job, source: { from: 'rehydrate/file', name: 'fileLog', options: `path: ${quoted(path ?? './log')}` } }
   }
   // A list of brokers is of one environment: it is looked up where the variable is set, and what was given here is the default.
   const list = named.map(quoted).join(', ')
-  const text = `kafka({ brokers: process.env['KAFKA_BROKERS'] ?? ${quoted(brokers)}, topics: [${list}] })`
-  return { job, source: { from: 'rehydrate/kafka', name: 'kafka', text } }
+  const options = `brokers: process.env['KAFKA_BROKERS'] ?? ${quoted(brokers)}, topics: [${list}]`
+  return { job, source: { from: 'rehydrate/kafka', name: 'kafka', options } }
 }
 
-function configText({ job, source }: Setup): string {
+function configText({ job, source: { from, name, options } }: Setup, { shape }: Sample): string {
   return [
+    "import { join } from 'node:path'",
     "import { defineConfig } from 'rehydrate'",
-    `import { ${source.name} } from '${source.from}'`,
+    `import { ${name} } from '${from}'`,
     "import { sqlite } from 'rehydrate/sqlite'",
     `import { ${identifier(job)} } from './${job}.ts'`,
     '',
     'export default defineConfig({',
     '  jobs: {',
     `    ${property(job)}: {`,
-    `      source: ${source.text},`,
+    ...(shape === null ? [`      source: ${name}({ ${options} }),`] : [
+      `      source: ${name}({`,
+      `        ${options},`,
+      `        // ${shape}`,
+      "        // event: { type: { field: '…' } }, // where the parts of an event are",
+      '      }),',
+    ]),
     `      projection: ${identifier(job)},`,
-    "      store: sqlite({ path: './state.db' }),",
+    "      store: sqlite({ path: join(import.meta.dirname, 'state.db') }),",
     '    },',
     '  },',
     '})',
@@ -98,7 +110,8 @@ function configText({ job, source }: Setup): string {
   ].join('\n')
 }
 
-function projectionText(job: string, types: readonly string[]): string {
+function projectionText(job: string, { types, compacted }: Sample): string {
+  if (compacted) return latestText(job)
   const handlers = (types.length === 0 ? ['SomethingHappened'] : types)
     .map((type) => `    ${property(type)}: (state, event) => ({ ...state, ...event.data }),`)
   return [
@@ -118,26 +131,45 @@ function projectionText(job: string, types: readonly string[]): string {
   ].join('\n')
 }
 
+/** Whatever a cleaner leaves of a key, its last value is there. */
+function latestText(job: string): string {
+  return [
+    "import { latest } from 'rehydrate'",
+    '',
+    '/** The topic is compacted: its cleaner leaves the last record of a key, so that is what a state of it can be. */',
+    `export const ${identifier(job)} = latest({ name: ${quoted(job)}, version: 1 })`,
+    '',
+  ].join('\n')
+}
+
 interface Sample {
   readonly types: readonly string[]
   readonly events: number
+  /** Partitions of it are compacted. */
+  readonly compacted: boolean
+  /** What is said of a record whose parts were not found; null: they were, or there is none. */
+  readonly shape: string | null
   /** Why there is no sample. */
   readonly problem: { readonly problem: string; readonly fix: string } | null
 }
 
+const NO_SAMPLE: Sample = { types: [], events: 0, compacted: false, shape: null, problem: null }
+
 /** The log as the new configuration names it. That it can't be read yet is no reason not to begin. */
-async function sampleOf({ io }: Context): Promise<Sample> {
+async function sampleOf(context: Context): Promise<Sample> {
+  const { io } = context
   try {
     const job = selectJob(await loadConfig(io.folder, CONFIG, { fresh: true }))
     try {
-      return await within(SAMPLE_MS, readSample(job.source))
+      return await untilAnswered(context, job.name, within(SAMPLE_MS, readSample(job.source)))
     } finally {
       await Promise.all([job.source.close(), job.store.close()])
     }
   } catch (thrown) {
     const error = asRehydrateError(thrown)
     if (!isRehydrateError(thrown)) throw error
-    return { types: [], events: 0, problem: { problem: error.message, fix: error.fix } }
+    const shape = error.code === 'EVENT_SHAPE_UNKNOWN' ? error.message : null
+    return { ...NO_SAMPLE, shape, problem: { problem: error.message, fix: error.fix } }
   }
 }
 
@@ -155,7 +187,9 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
 
 async function readSample(source: EventSource): Promise<Sample> {
   const types = new Set<string>()
-  const bounds = [...await source.bounds()].filter(([, { first, last }]) => last >= first)
+  const all = [...await source.bounds()]
+  if (all.some(([, { compacted }]) => compacted === true)) return { ...NO_SAMPLE, compacted: true }
+  const bounds = all.filter(([, { first, last }]) => last >= first)
   const most = Math.ceil(SAMPLE_EVENTS / Math.max(1, bounds.length))
   let events = 0
   for (const [partition, { first, last }] of bounds) {
@@ -165,7 +199,7 @@ async function readSample(source: EventSource): Promise<Sample> {
       events += batch.length
     }
   }
-  return { types: [...types].sort(), events, problem: null }
+  return { ...NO_SAMPLE, types: [...types].sort(), events }
 }
 
 const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n')}'`

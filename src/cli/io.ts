@@ -34,7 +34,10 @@ export function processIo(): Io {
       const orphaned = (): void => listener('SIGTERM')
       for (const signal of SIGNALS) process.on(signal, listener as NodeJS.SignalsListener)
       process.on('disconnect', orphaned)
+      // It was gone before anybody listened: told once the caller has what ends the listening.
+      const late = process.connected === false ? setImmediate(orphaned) : undefined
       return () => {
+        clearImmediate(late)
         for (const signal of SIGNALS) process.off(signal, listener as NodeJS.SignalsListener)
         process.off('disconnect', orphaned)
       }

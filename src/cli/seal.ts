@@ -16,10 +16,10 @@ export const sealCommand: Handler = (context) => withJob(context, async (job) =>
   return 0
 })
 
-export async function joinShards({ store, projection }: NamedJob, count: number, generation?: number): Promise<JoinedSeal> {
+export async function joinShards({ store, projection, source }: NamedJob, count: number, generation?: number): Promise<JoinedSeal> {
   const stores = shardsOf(count).map((shard) => shardStore(store, shard))
   try {
-    return await joinSeals({ stores, projection, ...(generation !== undefined && { generation }) })
+    return await joinSeals({ stores, projection, source, ...(generation !== undefined && { generation }) })
   } finally {
     for (const each of stores) await each.close()
   }

@@ -25,6 +25,9 @@ export class Worker {
   readonly ended: Promise<WorkerEnd>
   readonly #child: ChildProcess
   #stopping = false
+  /** It listens for SIGHUP, which ended it before. */
+  #listening = false
+  #hangUpDue = false
 
   constructor(context: Context, job: string, shard: Shard, tell: (line: WorkerLine) => void) {
     this.shard = shard
@@ -44,9 +47,16 @@ export class Worker {
     this.#stopping = true
   }
 
-  /** It reads its configuration again. */
+  /** It reads its configuration again: at once, or when it has said its first word. */
   hangUp(): void {
-    this.#child.kill('SIGHUP')
+    if (this.#listening) this.#child.kill('SIGHUP')
+    else this.#hangUpDue = true
+  }
+
+  #heard(): void {
+    this.#listening = true
+    if (this.#hangUpDue) this.hangUp()
+    this.#hangUpDue = false
   }
 
   async #watch(tell: (line: WorkerLine) => void): Promise<WorkerEnd> {
@@ -54,6 +64,7 @@ export class Worker {
     const lines = createInterface({ input: this.#child.stdout! })
     lines.on('line', (text) => {
       const line = parsed(text)
+      if (line?.kind !== undefined) this.#heard()
       error = line?.error ?? error
       if (line !== null && line.error === undefined) tell(line)
     })
@@ -63,12 +74,13 @@ export class Worker {
       this.#child.on('close', (exit, by) => resolve({ code: exit, signal: by, failed: null }))
     })
     if (failed === null) await read
-    if (error !== undefined) return this.#failure(error)
     if (code === 0) return 'sealed'
+    if (error !== undefined) return this.#failure(error)
     if (STOPPED.includes(code ?? signal)) return 'stopped'
     const how = failed?.message ?? (signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`)
     return new RehydrateError('UNEXPECTED', {
       message: `The worker of shard ${formatShard(this.shard)} did not finish: ${how}.`,
+      why: 'Its process is gone without a word: somebody killed it, or the system did, which had no memory left.',
       safe: ERRORS.RUN_STOPPED.safe, fix: 'Run the same command again: every shard goes on from its last checkpoint.',
       ...(failed !== null && { cause: failed }),
     })

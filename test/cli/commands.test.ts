@@ -34,7 +34,7 @@ test('plan says what a replay would read, and the first refusal decides its exit
   expect([ran.exit, ran.json()]).toEqual([0, expect.objectContaining({
     job: 'orders', events: 14, bytes: expect.any(Number), refusals: [],
     estimate: { eventsPerSecond: expect.any(Number), ms: expect.any(Number) }, generation: 1, start: 'new',
-    partitions: [{ partition: '0', first: 0, from: 0, upTo: 6 }, { partition: '1', first: 0, from: 0, upTo: 6 }],
+    partitions: ['0', '1'].map((partition) => ({ partition, first: 0, from: 0, upTo: 6, bytes: expect.any(Number), compacted: false })),
   })])
   write(folder, { 'log/1.ndjson': lines(1, 3).replace('{', '{"offset":5,') })
   const refused = await cli(folder, ['plan', '--json'])

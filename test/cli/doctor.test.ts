@@ -41,6 +41,23 @@ test('doctor says that the log can not be read, and still tells the rest', async
   expect(findings.at(-1)?.text).toMatch(/^SOURCE_UNREACHABLE: /)
 })
 
+test('doctor says once that the log does not answer, and asks it nothing more', async () => {
+  const { exit, findings } = await findingsOf(ordersProject({
+    'rehydrate.config.ts': ORDERS['rehydrate.config.ts'].replace("from 'rehydrate/file'", "from './down.ts'"),
+    'down.ts': `
+import { RehydrateError } from 'rehydrate'
+const down = async () => { throw new RehydrateError('SOURCE_UNREACHABLE', { message: 'Nobody is there.' }) }
+export const fileLog = () => ({
+  continuity: 'sparse', check: down, bounds: down, read: down, close: async () => {}, diagnose: async () => [{ is: 'bad', what: 'asked', text: 'Asked.' }],
+})
+`,
+  }))
+  expect(exit).toBe(1)
+  expect(findings.filter(({ is }) => is === 'bad')).toEqual([
+    { is: 'bad', what: 'plan', text: 'SOURCE_UNREACHABLE: Nobody is there.', fix: expect.any(String) },
+  ])
+})
+
 test('doctor finds a generation that is damaged', async () => {
   const folder = ordersProject()
   expect((await cli(folder, ['replay'])).exit).toBe(0)

@@ -29,6 +29,15 @@ test('handover prints its plan, does it with --execute, and from then on replay 
   const given = await cli(folder, GIVE)
   expect([given.exit, given.stdout.split('\n')[0]]).toEqual([0, 'orders  handed over to the group service'])
   expect(groupOf(folder).position).toEqual({ 0: 6, 1: 6 })
+  const again = await cli(folder, GIVE.slice(0, -1))
+  expect([again.exit, again.stdout.split('\n')[0]]).toEqual([0, 'orders  was handed over before to the group service'])
+  expect(again.stdout).not.toContain('Nothing was changed')
+  expect(again.stdout).toMatch(/next +start the consumers of the group/)
+  // As a coordinator forgets what a group without members has committed, some day.
+  const group = readFileSync(join(folder, 'group.json'), 'utf8')
+  write(folder, { 'group.json': group.replace('"1":6', '"another/0":6') })
+  expect((await cli(folder, GIVE)).stdout).toMatch(/next +offsets of the group have expired: `rehydrate handover orders --back --execute`/)
+  write(folder, { 'group.json': group })
   const refused = await cli(folder, ['replay', '--json'])
   expect([refused.exit, refused.json().error]).toEqual([5, expect.objectContaining({ code: 'HANDED_OVER', actual: 'service' })])
   expect((await cli(folder, ['plan', '--json'])).json().refusals).toMatchObject([{ code: 'HANDED_OVER' }])
@@ -49,6 +58,11 @@ test('a group with members refuses it, both ways, and the refusal decides the ex
   expect(planned.stdout).toContain('payments/0: left alone')
   expect(planned.stdout).toContain('offset 7, was 4')
   expect((await cli(folder, [...GIVE, '--json'])).json().error).toMatchObject({ code: 'GROUP_ACTIVE', actual: 'service-1' })
+})
+
+test('a deadline that lies beyond what timers know is waited for', async () => {
+  const given = await cli(groupedProject(), [...GIVE, '--wait', '--deadline', '3000000', '--json'])
+  expect([given.exit, given.json().outcome]).toEqual([0, 'handedOver'])
 })
 
 test('what does not belong together is USAGE', async () => {

@@ -11,7 +11,7 @@ test('init writes a configuration and a projection with which a replay of the lo
   const folder = project({ 'log/0.ndjson': lines(0, 5), 'log/1.ndjson': lines(1, 5) })
   const ran = await cli(folder, ['init', '--path', join(folder, 'log'), '--job', 'orders'])
   expect(ran).toMatchObject({ exit: 0, stderr: '' })
-  expect(ran.stdout).toContain('wrote  orders.ts, with the 3 types of 24 events of the log')
+  expect(ran.stdout).toContain('wrote  orders.ts, with a handler for each of 3 types in a sample of 24 events')
   for (const type of ['Placed', 'Paid', 'Cancelled']) expect(read(folder, 'orders.ts')).toContain(`    ${type}: (state, event) =>`)
   const replayed = await cli(folder, ['replay', '--json'])
   expect(replayed.json()).toMatchObject({ outcome: 'sealed', applied: 24, collections: { orders: { count: 10 } } })

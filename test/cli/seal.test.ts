@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { cli } from './harness.js'
-import { ordersProject } from './orders.js'
+import { write } from '../host/project.js'
+import { lines, ordersProject } from './orders.js'
 
 const sharded = async (folder: string, of: number): Promise<void> => {
   for (let index = 0; index < of; index++) expect((await cli(folder, ['replay', '--shard', `${index}/${of}`])).exit).toBe(0)
@@ -48,4 +49,14 @@ test.each([
   const ran = await cli(ordersProject(), [...args, '--json'])
   expect([ran.exit, ran.json().error.code]).toEqual([exit, code])
   expect(ran.json().error.message).toContain(message)
+})
+
+test('a log that was exchanged between the runs of two shards does not join', async () => {
+  const folder = ordersProject()
+  expect((await cli(folder, ['replay', '--shard', '0/2'])).exit).toBe(0)
+  write(folder, { 'log/0.ndjson': lines(2, 3) })
+  expect((await cli(folder, ['replay', '--shard', '1/2'])).exit).toBe(0)
+  const ran = await cli(folder, ['seal', '--join', '2', '--json'])
+  expect(ran).toMatchObject({ exit: 7 })
+  expect(ran.json().error).toMatchObject({ code: 'LOG_RECREATED', partition: '0' })
 })

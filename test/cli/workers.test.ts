@@ -1,14 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { write } from '../host/project.js'
+import { cli } from './harness.js'
 import { ordersProject } from './orders.js'
 
 const MAIN = join(import.meta.dirname, '../../dist/src/cli/main.js')
 const PARTITIONS = 5
 
-// A dozen processes start and end in one test.
+// Each command is a process for itself and one for each worker: what need not be one runs in this process.
 vi.setConfig({ testTimeout: 120_000 })
 
 beforeAll(() => {
@@ -35,17 +37,16 @@ function start(folder: string, ...args: string[]): Command {
   return {
     child, out, errors, ended,
     seen: async (text) => {
-      for (let i = 0; i < 2_000 && !out.text.includes(text); i++) await new Promise((resolve) => setTimeout(resolve, 10))
+      for (let i = 0; i < 2_000 && !out.text.includes(text); i++) await sleep(10)
       expect(out.text).toContain(text)
     },
   }
 }
 
-async function run(folder: string, ...args: string[]): Promise<{ exit: number | string; document: any; errors: string }> {
-  const { ended, out, errors } = start(folder, ...args)
-  const exit = await ended
-  return { exit, document: out.text.trim() === '' ? null : JSON.parse(out.text.trim().split('\n').at(-1)!), errors: errors.text }
-}
+const lastOf = ({ out }: Command): any => JSON.parse(out.text.trim().split('\n').at(-1)!)
+
+/** What one run in this process prints. */
+const here = async (folder: string, ...args: string[]): Promise<any> => (await cli(folder, [...args, '--json'])).json()
 
 /** Partitions of as many events each, of a thousand orders; a limit of bytes per second where a run is to last. */
 function manyOrders(events: number, bytesPerSecond?: number): string {
@@ -69,72 +70,61 @@ function unlimited(folder: string): void {
 
 test('three workers give the seal of one run, in a file for each shard, and one progress', async () => {
   const folder = manyOrders(2_000)
-  const single = await run(folder, 'replay', '--json')
-  const { exit, document, errors } = await run(folder, 'replay', '--workers', '3', '--json')
-  expect(exit).toBe(0)
+  const single = await here(folder, 'replay')
+  const command = start(folder, 'replay', '--workers', '3', '--json')
+  expect(await command.ended).toBe(0)
+  const document = lastOf(command)
   for (const field of ['root', 'manifest', 'seal', 'position', 'collections', 'grade', 'holes', 'complete']) {
-    expect(document[field], field).toEqual(single.document[field])
+    expect(document[field], field).toEqual(single[field])
   }
   expect(document).toMatchObject({
     job: 'orders', outcome: 'sealed', applied: PARTITIONS * 2_000, shards: [{ shard: '0/3' }, { shard: '1/3' }, { shard: '2/3' }],
   })
-  expect(errors.split('\n').filter((line) => line === 'orders  sealing')).toHaveLength(1)
+  expect(command.errors.text.split('\n').filter((line) => line === 'orders  sealing')).toHaveLength(1)
   expect(readdirSync(folder).filter((name) => name.endsWith('.db')).sort())
     .toEqual(['state.0-of-3.db', 'state.1-of-3.db', 'state.2-of-3.db', 'state.db'])
-  const again = await run(folder, 'replay', '--workers', '3', '--json')
-  expect([again.exit, again.document.manifest, again.document.applied]).toEqual([0, single.document.manifest, 0])
 })
 
-test('SIGTERM stops every worker after a checkpoint, and the same command goes on to the same seal', async () => {
-  const folder = manyOrders(4_000, 300_000)
-  const command = start(folder, 'replay', '--workers', '2', '--jsonl')
-  await command.seen('"kind":"progress"')
-  command.child.kill('SIGTERM')
-  expect(await command.ended).toBe(143)
-  const last = JSON.parse(command.out.text.trim().split('\n').at(-1)!)
-  expect(last).toMatchObject({ kind: 'stopped', outcome: 'stopped' })
-  unlimited(folder)
-  const went = await run(folder, 'replay', '--workers', '2', '--json')
-  const single = await run(folder, 'replay', '--json')
-  expect([went.exit, went.document.manifest]).toEqual([0, single.document.manifest])
-  expect(went.document.applied).toBeLessThan(PARTITIONS * 4_000)
-})
+test('whatever ends it, a killed worker, a signal or a kill of its own, all workers stop, and the same command goes on to the same seal', async () => {
+  const folder = manyOrders(3_000, 200_000)
+  const begin = async (): Promise<Command> => {
+    const command = start(folder, 'replay', '--workers', '2', '--jsonl')
+    await command.seen('"kind":"progress"')
+    return command
+  }
+  const writerOf = async (shard: string): Promise<{ owner: string; alive: boolean }> => (await here(folder, 'status', '--shard', shard)).writer
 
-test('a worker that is killed stops the others, which shard it was is told, and the same command goes on to the same seal', async () => {
-  const folder = manyOrders(4_000, 300_000)
-  const command = start(folder, 'replay', '--workers', '3', '--jsonl')
-  await command.seen('"kind":"progress"')
-  const status = await run(folder, 'status', '--shard', '1/3', '--json')
-  const pid = Number(/ (\d+)$/.exec(status.document.writer.owner)![1])
-  process.kill(pid, 'SIGKILL')
-  expect(await command.ended).toBe(2)
-  const { error } = JSON.parse(command.out.text.trim().split('\n').at(-1)!)
-  expect(error).toMatchObject({ code: 'UNEXPECTED', message: 'The worker of shard 1/3 did not finish: it was ended by SIGKILL.' })
-  unlimited(folder)
-  const went = await run(folder, 'replay', '--workers', '3', '--json')
-  const single = await run(folder, 'replay', '--json')
-  expect([went.exit, went.document.manifest]).toEqual([0, single.document.manifest])
-})
+  const robbed = await begin()
+  await robbed.seen('"shard":"1/2"')
+  for (let i = 0; i < 1_000 && (await writerOf('1/2'))?.alive !== true; i++) await sleep(10)
+  process.kill(Number(/ (\d+)$/.exec((await writerOf('1/2')).owner)![1]), 'SIGKILL')
+  expect(await robbed.ended).toBe(2)
+  expect(lastOf(robbed).error).toMatchObject({ code: 'UNEXPECTED', message: 'The worker of shard 1/2 did not finish: it was ended by SIGKILL.' })
 
-test('the workers of a command that is killed stop by themselves', async () => {
-  const folder = manyOrders(4_000, 300_000)
-  const command = start(folder, 'replay', '--workers', '2', '--jsonl')
-  await command.seen('"kind":"progress"')
-  command.child.kill('SIGKILL')
-  const alive = async (): Promise<boolean> => (await run(folder, 'status', '--shard', '0/2', '--json')).document.writer.alive
-  for (let i = 0; i < 50 && await alive(); i++);
-  expect(await alive()).toBe(false)
+  const stopped = await begin()
+  stopped.child.kill('SIGTERM')
+  expect(await stopped.ended).toBe(143)
+  expect(lastOf(stopped)).toMatchObject({ kind: 'stopped', outcome: 'stopped' })
+
+  const killed = await begin()
+  killed.child.kill('SIGKILL')
+  for (let i = 0; i < 1_000 && ((await writerOf('0/2')).alive || (await writerOf('1/2')).alive); i++) await sleep(10)
+  expect([(await writerOf('0/2')).alive, (await writerOf('1/2')).alive]).toEqual([false, false])
+
   unlimited(folder)
-  expect((await run(folder, 'replay', '--workers', '2', '--json')).exit).toBe(0)
+  const went = start(folder, 'replay', '--workers', '2', '--json')
+  expect(await went.ended).toBe(0)
+  expect(lastOf(went).manifest).toBe((await here(folder, 'replay')).manifest)
+  expect(lastOf(went).applied).toBeLessThan(PARTITIONS * 3_000)
 })
 
 test('what fails in one shard is told with its code, its place and the shard', async () => {
   const folder = manyOrders(50)
   write(folder, { 'log/4.ndjson': `${JSON.stringify({ type: 'Placed', key: 'x', data: { total: 'bad' } })}\n` })
-  const { exit, document } = await run(folder, 'replay', '--workers', '3', '--json')
-  expect(exit).toBe(8)
-  expect(document.error).toMatchObject({
-    code: 'HANDLER_FAILED', partition: '4', offset: 0, message: expect.stringMatching(/^Shard 1\/3: .*a total that is no number/),
+  const command = start(folder, 'replay', '--workers', '2', '--json')
+  expect(await command.ended).toBe(8)
+  expect(lastOf(command).error).toMatchObject({
+    code: 'HANDLER_FAILED', partition: '4', offset: 0, message: expect.stringMatching(/^Shard 0\/2: .*a total that is no number/),
   })
 })
 
@@ -144,7 +134,7 @@ test('SIGHUP reads the limits again, and nothing else; a configuration that does
   const command = start(folder, 'replay', '--until', 'follow', '--jsonl')
   await command.seen('"kind":"progress"')
   const said = async (text: string): Promise<void> => {
-    for (let i = 0; i < 1_000 && !command.errors.text.includes(text); i++) await new Promise((resolve) => setTimeout(resolve, 10))
+    for (let i = 0; i < 1_000 && !command.errors.text.includes(text); i++) await sleep(10)
     expect(command.errors.text).toContain(text)
   }
   write(folder, { 'rehydrate.config.ts': 'export default {' })

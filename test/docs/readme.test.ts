@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, 
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { canHaveKafka, kafkaBroker } from '../support/kafka.js'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const CLI = join(ROOT, 'dist/src/cli/main.js')
@@ -35,6 +36,34 @@ function run(args: readonly string[], input = ''): string {
 
 /** Durations and rates are of the machine. */
 const still = (text: string): string => text.replace(/in \d+ ms \(\d+\/s\)/g, 'in N ms (N/s)')
+
+/** So is the Node, the cluster, and what follows from its id. */
+const stillOfKafka = (text: string): string => still(text).replace(/Node\.js [\d.]+\./, 'Node.js N.').replace(/Cluster \S+/, 'Cluster N')
+  .replace(/manifest {4}\S+/, 'manifest    N').replace(/\bin (?:less than|about) \d+ \w+\./, 'in N.').replace(/expires in [\w ]+ at/, 'expires in N at')
+  .replace(/needs about \d+ \w+\./, 'needs about N.')
+
+describe.skipIf(!canHaveKafka('the Kafka session of README.md'))('the Kafka session of README.md', () => {
+  test('prints what stands there', async () => {
+    const broker = await kafkaBroker()
+    const topic = await broker.makeTopic({ name: 'accounts', partitions: 3, config: { 'retention.ms': '604800000' } })
+    const events = blockAfter('`log/accounts.ndjson`').trim().split('\n').map((line) => {
+      const { type, key, data } = JSON.parse(line)
+      return { key, value: JSON.stringify({ type, data }) }
+    })
+    await broker.produce(topic, events)
+    folder = join(folder, 'kafka')
+    mkdirSync(folder)
+    try {
+      const init = /^rehydrate (init .*?) +#/m.exec(readme)?.[1]?.replace('127.0.0.1:9092', broker.brokers.join()).split(' ') ?? []
+      expect(run([CLI, ...init])).toContain('accounts.ts, with a handler for each of 2 types in a sample of 3 events')
+      const seen = `$ rehydrate doctor\n${run([CLI, 'doctor'])}$ rehydrate replay\n${run([CLI, 'replay', '--log-level', 'silent'])}`
+      expect(stillOfKafka(seen)).toBe(stillOfKafka(/```\n(\$ rehydrate doctor\n[^]*?)```/.exec(readme)?.[1] ?? ''))
+    } finally {
+      folder = join(folder, '..')
+      await broker.dispose()
+    }
+  }, 120_000)
+})
 
 describe('the first pages of README.md', () => {
   test('the first code stands by line 25', () => {

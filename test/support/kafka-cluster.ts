@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { killNode, nodeRuns, ownKeep, releaseNode, type Keep } from './kafka-keeper.js'
+import type { Keep } from '../../src/cli/local-kafka/keep.js'
+import { killNode, nodeRuns, ownKeep, releaseNode } from './kafka-keeper.js'
 import { TestBroker } from './kafka.js'
 
 const DEADLINE_MS = 90_000

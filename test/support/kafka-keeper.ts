@@ -1,62 +1,48 @@
-import { spawn } from 'node:child_process'
-import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { access, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { KAFKA_VERSION } from '../../src/cli/local-kafka/install.js'
+import { pidOfNode, readiness, startKeeper, type Keep, type KeepSettings } from '../../src/cli/local-kafka/keep.js'
 import { Authority } from './certificates.js'
-import { KAFKA_VERSION, kafkaJars } from './kafka-install.js'
 
-export const START_DEADLINE_MS = 150_000
-const FIXTURES = join(import.meta.dirname, 'kafka')
 const PASSWORD = 'reader-secret'
+const linesOf = (name: string): string => readFileSync(join(import.meta.dirname, 'kafka', name), 'utf8')
 
-/** What a keeper keeps: so many nodes, whose properties are these files, one behind the other. */
+/** What is kept, by kinds. */
 const KINDS = {
-  plain: { nodes: 1, properties: ['server.properties'] },
+  plain: {},
   listeners: {
-    nodes: 1,
-    properties: ['server.properties', 'listeners.properties'],
+    properties: linesOf('listeners.properties'),
     scram: ['SCRAM-SHA-256', 'SCRAM-SHA-512'].map((mechanism) => `${mechanism}=[name=reader,password=${PASSWORD}]`),
   },
   cluster: {
     nodes: 3,
-    properties: ['server.properties', 'cluster.properties'],
+    properties: linesOf('cluster.properties'),
     java: ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
   },
-} as const
-
-/** One Kafka, kept by a process of its own. */
-export interface Keep {
-  readonly folder: string
-  /** `host:port` of each node. */
-  readonly brokers: readonly string[]
-  /** Of the first node, by the names of its listeners. */
-  readonly ports: Readonly<Record<string, number>>
-  /** The process that keeps it. */
-  readonly keeper: number
-}
+} satisfies Readonly<Record<string, KeepSettings>>
 
 /** The one of this test run: started by whoever asks first, shared by all test files, gone soon after the run. */
 export async function sharedKeep(): Promise<Keep> {
   // Test files run in children of one process.
   const folder = join(tmpdir(), `rehydrate-kafka-${KAFKA_VERSION}-${process.ppid}`)
-  if (await makeFolder(folder)) await startKeeper(folder, process.ppid, 'listeners')
+  if (await makeFolder(folder)) await start(folder, process.ppid, 'listeners')
   return await readiness(folder)
 }
 
 /** One of one's own, until `endKeep`. */
 export async function ownKeep(kind: 'plain' | 'cluster'): Promise<Keep> {
   const folder = await mkdtemp(join(tmpdir(), 'rehydrate-kafka-own-'))
-  await startKeeper(folder, process.pid, kind)
+  await start(folder, process.pid, kind)
   return await readiness(folder)
 }
-
-export function endKeep({ keeper }: Keep): void { process.kill(keeper, 'SIGTERM') }
 
 /** SIGKILL for a node. Its keeper starts it again; with `hold` not before `release`. */
 export async function killNode({ folder }: Keep, node: number, { hold = false } = {}): Promise<void> {
   if (hold) await writeFile(join(folder, `hold-${node}`), '')
-  process.kill(await pidOf(folder, node), 'SIGKILL')
+  process.kill(await pidOfNode(folder, node), 'SIGKILL')
   // Its keeper has noticed.
   const file = join(folder, `node-${node}.json`)
   while (await access(file).then(() => true, () => false)) await sleep(10)
@@ -64,7 +50,7 @@ export async function killNode({ folder }: Keep, node: number, { hold = false } 
 
 /** Waits until it takes connections. */
 export async function nodeRuns({ folder }: Keep, node: number): Promise<void> {
-  await pidOf(folder, node)
+  await pidOfNode(folder, node)
 }
 
 export async function releaseNode({ folder }: Keep, node: number): Promise<void> {
@@ -89,16 +75,9 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function startKeeper(folder: string, owner: number, kind: keyof typeof KINDS): Promise<void> {
-  try {
-    const jars = await kafkaJars()
-    if (kind === 'listeners') await writeCertificates(folder)
-    await writeFile(join(folder, 'keeper.json'), JSON.stringify({ jars, version: KAFKA_VERSION, owner, ...KINDS[kind] }))
-    spawn(process.execPath, [join(FIXTURES, 'keeper.mjs'), folder], { detached: true, stdio: 'ignore' }).unref()
-  } catch (error) {
-    await writeFile(join(folder, 'failed.json'), JSON.stringify({ log: String(error) }))
-    throw error
-  }
+async function start(folder: string, owner: number, kind: keyof typeof KINDS): Promise<void> {
+  if (kind === 'listeners') await writeCertificates(folder)
+  await startKeeper(folder, owner, KINDS[kind])
 }
 
 /** Of the broker, of the user `reader`, and of one whose authority nobody knows. */
@@ -109,22 +88,4 @@ async function writeCertificates(folder: string): Promise<void> {
   await writeFile(join(folder, 'broker.pem'), `${broker.key}${broker.cert}`)
   await writeFile(join(folder, 'reader.json'), JSON.stringify(authority.sign('reader')))
   await writeFile(join(folder, 'stranger.json'), JSON.stringify(new Authority('nobody').sign('reader')))
-}
-
-async function readiness(folder: string, deadlineMs = START_DEADLINE_MS): Promise<Keep> {
-  return { folder, ...(await said<Omit<Keep, 'folder'>>(folder, 'ready.json', deadlineMs)) }
-}
-
-async function pidOf(folder: string, node: number): Promise<number> {
-  return (await said<{ pid: number }>(folder, `node-${node}.json`)).pid
-}
-
-async function said<Content>(folder: string, name: string, deadlineMs = START_DEADLINE_MS): Promise<Content> {
-  for (const end = Date.now() + deadlineMs; ; await sleep(50)) {
-    const content = await readFile(join(folder, name), 'utf8').catch(() => null)
-    if (content !== null) return JSON.parse(content) as Content
-    const failed = await readFile(join(folder, 'failed.json'), 'utf8').catch(() => null)
-    if (failed !== null) throw new Error(`Kafka did not start: ${(JSON.parse(failed) as { log: string }).log}`)
-    if (Date.now() >= end) throw new Error(`Kafka was not ready after ${deadlineMs} ms (${folder}/broker.log).`)
-  }
 }

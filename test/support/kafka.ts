@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka, logLevel, Partitioners, type Admin, type Message, type Producer, type ProducerConfig } from 'kafkajs'
-import { kafkaJars, whyNoKafka } from './kafka-install.js'
-import { endKeep, killNode, nodeRuns, ownKeep, sharedKeep, START_DEADLINE_MS, type Keep } from './kafka-keeper.js'
+import { kafkaJars, whyNoKafka } from '../../src/cli/local-kafka/install.js'
+import { endKeep, START_DEADLINE_MS, type Keep } from '../../src/cli/local-kafka/keep.js'
+import { killNode, nodeRuns, ownKeep, sharedKeep } from './kafka-keeper.js'
 
 const FIXTURES = join(import.meta.dirname, 'kafka')
 

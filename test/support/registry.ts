@@ -2,13 +2,14 @@ import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_proces
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { cacheFolder } from '../../src/cli/cache-folder.js'
 
 const VERSION = '3.0.9'
-const CACHE = process.env['REHYDRATE_CACHE'] ?? join(homedir(), '.cache', 'rehydrate', 'servers')
+const CACHE = join(cacheFolder(process.env), 'servers')
 const FOLDER = join(CACHE, `apicurio-registry-${VERSION}`)
 const START_DEADLINE_MS = 120_000
 

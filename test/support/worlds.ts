@@ -16,10 +16,18 @@ export function seeded(seed: number): () => number {
   }
 }
 
-/** The real world, in which the seed decides which partition is read next. */
+const codes = new Map<string | null, Promise<string | null>>()
+
+/** The real world, in which the seed decides which partition is read next, and the code of a projection is read once. */
 export function worldOf(seed: number, over: Partial<World> = {}): World {
   const random = seeded(seed)
-  return { ...hostWorld(), pick: (n) => Math.floor(random() * n), ...over }
+  const world = hostWorld()
+  const codeOf: World['codeOf'] = (projection) => {
+    const code = codes.get(projection.module) ?? world.codeOf(projection)
+    codes.set(projection.module, code)
+    return code
+  }
+  return { ...world, codeOf, pick: (n) => Math.floor(random() * n), ...over }
 }
 
 export function runIn(world: World, options: ReplayOptions): Promise<SealedRun> {

@@ -32,10 +32,10 @@ export interface Keep {
   readonly keeper: number
 }
 
-/** One of one's own: it is gone with `endKeep`, or soon after this process, however that ended. */
-export async function ownKeep(settings: KeepSettings = {}): Promise<Keep> {
+/** One of one's own: it is gone with `endKeep`, or soon after the process that it works for, however that ended. */
+export async function ownKeep(settings: KeepSettings = {}, owner = process.pid): Promise<Keep> {
   const folder = await mkdtemp(join(tmpdir(), 'rehydrate-kafka-own-'))
-  await startKeeper(folder, process.pid, settings)
+  await startKeeper(folder, owner, settings)
   return await readiness(folder)
 }
 

@@ -65,7 +65,8 @@ async function freePort(): Promise<number> {
 /** Makes the storage of every node. False where that failed. */
 async function format(): Promise<boolean> {
   const voters = ids.map((id, i) => `${id}@127.0.0.1:${ports[i]?.['CONTROLLER']}`).join()
-  const cluster = randomBytes(16).toString('base64url')
+  // What begins with - is taken for an option.
+  const cluster = randomBytes(16).toString('base64url').replace(/^-/, 'A')
   const users = scram.flatMap((user) => ['--add-scram', user])
   const codes = await Promise.all(ids.map((id, i) => {
     const filled: Readonly<Record<string, string | number>> = { ...ports[i], ID: id, VOTERS: voters, FOLDER: folder }
