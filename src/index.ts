@@ -99,7 +99,7 @@ export { openState, type State } from './replay/state.js'
 export { positionAt } from './replay/cut-search.js'
 export { cutAt } from './replay/end.js'
 export type {
-  Eta, Grade, Phase, Plan, PlannedPlacement, Progress, ReplayOptions, Run, RunEvent, RunTotals, SealedRun,
+  Eta, Grade, Phase, Plan, PlannedPartition, PlannedPlacement, Progress, ReplayOptions, Run, RunEvent, RunTotals, SealedRun,
 } from './replay/api.js'
 export type { ExplainedEvent, ExplainOptions } from './replay/explain.js'
 export type {
@@ -190,7 +190,7 @@ export type { GroupPartition } from './replay/handover-group.js'
 export { isHandedOver } from './replay/handover-record.js'
 // Shards of one job, and the one state that they make.
 export { joinSeals, type JoinedSeal, type JoinedShard, type JoinOptions } from './verify/join.js'
-export { formatShard, shardOptions, shardStore } from './replay/shard.js'
+export { formatShard, shardOfPartition, shardOptions, shardStore } from './replay/shard.js'
 export type { Limits } from './replay/api.js'
 // Ready-made projections.
 export { latest, type LatestOptions } from './projection/latest.js'
@@ -199,5 +199,6 @@ export type { Shard } from './store/checkpoint.js'
 // For sources whose records are in an envelope of others.
 export { cloudEventData, cloudEventParts } from './log/cloud-event.js'
 export { fieldAt, partsByFields, type EnvelopeParts, type FieldMapping } from './log/envelope.js'
+export { recordedAtOf } from './log/recorded-at.js'
 export type { KeyHash, PartitionerOptions } from './log/partitioner.js'
 export type { Order, TimeOptions } from './projection/options.js'

@@ -32,7 +32,7 @@ export function brokerError(code: number, about: string, partition?: string): Er
   if (PASSING.has(code)) return new Passing(message)
   const details = { message, partition, actual: name }
   if (NOT_ALLOWED.has(code)) {
-    const fix = code === 30 ? 'Allow this user Describe and Read on the group.' : 'Allow this user Describe and Read on the topic.'
+    const fix = `Allow this user Read on the ${code === 30 ? 'group' : 'topic'}.`
     return new RehydrateError('CONFIG_INVALID', { ...details, fix })
   }
   // A broker says why it takes no token in an answer that is none to kafkajs, and this to the next request.

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 import { RehydrateError } from '../../src/index.js'
+import { openSocket } from './framing.js'
 import type { Security } from './security.js'
 
 const VERSION = '2.2.4'
@@ -66,14 +67,13 @@ export function loadClient(): Client {
   const { createLogger } = require('kafkajs/src/loggers') as { createLogger(options: object): unknown }
   const logger = createLogger({ level: 0, logCreator: () => () => {} })
   const Pool = require('kafkajs/src/network/connectionPool') as new (options: object) => ConnectionPool
-  const socketFactory = (require('kafkajs/src/network/socketFactory') as () => unknown)()
   return {
     Broker: require('kafkajs/src/broker') as Client['Broker'],
     Encoder: require('kafkajs/src/protocol/encoder') as Client['Encoder'],
     logger,
     pool({ host, port, clientId, connectTimeoutMs, requestTimeoutMs }, { ssl, sasl }) {
       return new Pool({
-        host, port, clientId, ssl, sasl, logger, socketFactory,
+        host, port, clientId, ssl, sasl, logger, socketFactory: openSocket,
         connectionTimeout: connectTimeoutMs,
         requestTimeout: requestTimeoutMs,
         enforceRequestTimeout: true,

@@ -33,6 +33,8 @@ interface Conduct {
 
 /** All connections to one cluster. Loads kafkajs with the first one. */
 export class Connections {
+  /** A broker has let us in once. */
+  hasMet = false
   readonly #settings: ConnectionSettings
   readonly #closing = new AbortController()
   #client: Client | null = null
@@ -143,6 +145,7 @@ export class Connections {
       link = new BrokerLink(address, this.#client, pool, security.expiresAtMs)
       this.#links.set(address, link)
       await link.ready()
+      this.hasMet = true
       conduct.trouble = undefined
       return link
     } catch (error) {

@@ -33,7 +33,7 @@ export async function diagnose(port: KafkaPort, about: Diagnosis): Promise<Findi
     ]),
     ...findCodecs(first),
     ...findOpenTransactions(about.views),
-    findAccess(about),
+    ...accessOf(about),
   ]
 }
 
@@ -88,8 +88,10 @@ function findRetention(
   const findings: Finding[] = []
   if (retentionMs === Infinity) findings.push({ is: 'good', what, text: 'Records do not expire by age.' })
   else if (retentionMs !== null) {
-    const oldestMs = Math.min(...first.flatMap(({ batch }) => timeOf(batch)))
-    findings.push(expiry(what, oldestMs + retentionMs - nowMs, replayMs))
+    const timesMs = first.flatMap(({ batch }) => timeOf(batch))
+    findings.push(first.length > 0 && timesMs.length === 0
+      ? { is: 'doubtful', what, text: 'The time of the oldest record is not known, nor is when it expires.' }
+      : expiry(what, Math.min(...timesMs) + retentionMs - nowMs, replayMs))
   }
   if (retentionBytes !== null && retentionBytes !== Infinity) {
     findings.push({
@@ -131,7 +133,10 @@ function findCodecs(first: readonly FirstBatch[]): Finding[] {
   const failed = first.flatMap((one) => (one.failure === null ? [] : [{ is: 'bad' as const, what: nameOf(one), ...one.failure }]))
   const codecs = [...new Set(first.flatMap(({ batch }) => batch?.compression ?? []))].sort()
   if (codecs.length === 0) return failed
-  return [...failed, { is: 'good', what: 'codecs', text: `The first batches are compressed by: ${codecs.join(', ')}. They can be read.` }]
+  const used = codecs.filter((codec) => codec !== 'none')
+  const text = used.length === 0 ? 'The first batches are not compressed.'
+    : `The first batches are compressed by ${used.join(', ')}; they can be read.`
+  return [...failed, { is: 'good', what: 'codecs', text }]
 }
 
 function findOpenTransactions(views: Diagnosis['views']): Finding[] {
@@ -142,19 +147,25 @@ function findOpenTransactions(views: Diagnosis['views']): Finding[] {
     }))
 }
 
-/** The exact minimum, as commands. */
-function findAccess({ topics, user }: Diagnosis): Finding {
-  const principal = `User:${user ?? 'NAME'}`
+/** The exact minimum, in words and as a command. */
+function accessOf({ topics, user }: Diagnosis): Finding[] {
   const names = topics.map((topic) => `--topic ${topic}`).join(' ')
-  return {
-    is: 'good', what: 'access',
-    text: `What ${user === null ? 'this user' : principal} needs is Read, Describe and DescribeConfigs on the topics: kafka-acls.sh --add`
-      + ` --allow-principal ${principal} --operation Read --operation Describe --operation DescribeConfigs ${names}.`
-      + ' Sizes need Describe on the cluster besides; `rehydrate handover` needs Read and Describe on the group.',
-  }
+  return [
+    {
+      is: 'good', what: 'access',
+      text: `Where there are ACLs, ${user ?? 'a user'} needs Read on the topics; DescribeConfigs on them, to know of compaction`
+        + ' and retention; Describe on the cluster, to know sizes; Read on the group, to hand over.',
+    },
+    {
+      is: 'good', what: 'access, granted by',
+      text: `kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:${user ?? 'NAME'}`
+        + ` --operation Read --operation DescribeConfigs ${names}`,
+    },
+  ]
 }
 
 function gigabytes(bytes: number): string {
+  if (bytes < 1e5) return `${(bytes / 1e3).toFixed(1)} kB`
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`
 }
 

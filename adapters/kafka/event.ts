@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import {
-  fieldAt, findBigIntegers, UNREADABLE, type EnvelopeParts, type Reads, type RecordedEvent, type RehydrateError,
+  fieldAt, findBigIntegers, recordedAtOf, UNREADABLE, type EnvelopeParts, type Reads, type RecordedEvent, type RehydrateError,
 } from '../../src/index.js'
-import { ENVELOPE_TYPE, headerText, isObject, keyText, timeOf, typeOfEnvelope } from './fields.js'
+import { ENVELOPE_TYPE, headerText, isObject, keyText, typeOfEnvelope } from './fields.js'
 import type { EventMapping, KafkaRecord, RawRecord, Selector } from './mapping.js'
 import { unknownShape, type Place } from './payload/refusals.js'
-import { ValueReader, type PayloadKind, type ReadValue } from './payload/value.js'
+import { isStructured, ValueReader, type PayloadKind, type ReadValue } from './payload/value.js'
 import type { SchemaReader } from './payload/wire-format.js'
 import { ValueScans } from './scan.js'
 
@@ -192,8 +192,8 @@ export class EventReader {
 
   #time(record: RawRecord, given: unknown): number | null {
     if (given === null) return record.timestampMs
-    const atMs = timeOf(given)
-    if (atMs !== null) return atMs
+    const atMs = recordedAtOf(given)
+    if (!Number.isNaN(atMs)) return atMs
     throw this.#unknown(record, 'has a recordedAt that is neither integer milliseconds nor ISO 8601 with Z or an offset', given)
   }
 
@@ -227,7 +227,7 @@ function isEnvelope(value: Readonly<Record<string, unknown>>): boolean {
   return typeof value[ENVELOPE_TYPE] === 'string' && value[ENVELOPE_TYPE] !== '' && Object.hasOwn(value, 'data')
 }
 
-/** Of a CloudEvent only `ce_type` is one. */
+/** Of a CloudEvent only `ce_type` is one, and where it is structured none is. */
 function headerType(record: RawRecord, isCloudEvent: boolean): string | null {
   const { headers } = record
   if (headers.length === 0) return null
@@ -236,6 +236,7 @@ function headerType(record: RawRecord, isCloudEvent: boolean): string | null {
   for (const { name, value } of headers) {
     if (name === 'type' && !isCloudEvent) type = headerText(value)
     if (name === 'ce_type') cloudEventsType = headerText(value)
+    if (isCloudEvent && name === 'content-type' && isStructured(headerText(value))) return null
   }
   return type || cloudEventsType || null
 }

@@ -84,14 +84,3 @@ export function headerText(value: Buffer | null): string {
   if (value === null) return ''
   return isUtf8(value) ? value.toString() : value.toString('base64')
 }
-
-const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/
-
-/** Integer milliseconds, or ISO 8601 with Z or an offset and a day that its month has; null for anything else. */
-export function timeOf(given: unknown): number | null {
-  if (typeof given === 'number' && Number.isSafeInteger(given)) return given
-  if (typeof given !== 'string' || !ISO_8601.test(given)) return null
-  const lastDay = new Date(Date.UTC(Number(given.slice(0, 4)), Number(given.slice(5, 7)), 0)).getUTCDate()
-  const atMs = Date.parse(given)
-  return Number(given.slice(8, 10)) > lastDay || Number.isNaN(atMs) ? null : atMs
-}

@@ -37,13 +37,18 @@ const KNOWN = [
   'brokers', 'topics', 'isolation', 'partitions', 'from', 'ssl', 'sasl', 'clientId', 'rack', 'event', 'payload', 'registry', 'key',
 ]
 const DEFERRED = {
-  group: 'Partitions are assigned by hand; groups come with several processes.',
-  limits: 'Limits are those of the run, for all its sources.',
+  group: 'Partitions are assigned by hand or by shards; membership of a group comes with a store that several writers share.',
 }
 const MAPPED = ['type', 'key', 'data', 'id', 'recordedAt', 'schemaVersion']
 
 /** Everything that can be said before a broker is asked. CONFIG_INVALID, OPTION_DEFERRED. */
 export function checkKafkaOptions(options: KafkaOptions): void {
+  if ((options as { readonly limits?: unknown } | undefined)?.limits !== undefined) {
+    throw new RehydrateError('CONFIG_INVALID', {
+      message: 'kafka() takes no limits: they are those of the job, for all that it reads.', path: 'limits',
+      fix: 'Give limits: { bytesPerSecond, inFlightBytes } to the job, or to replay().',
+    })
+  }
   checkOptions('kafka()', options, KNOWN, DEFERRED)
   const { topics, isolation, partitions, event, ssl, sasl } = options
   requireNames('topics', topics)

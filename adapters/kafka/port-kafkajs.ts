@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { checkOptions, RehydrateError, type ConsumerGroup, type Offset } from '../../src/index.js'
+import { checkOptions, isRehydrateError, RehydrateError, type ConsumerGroup, type Offset } from '../../src/index.js'
 import { DESCRIBE_PRODUCERS_API, describeLogDirs, describeProducers } from './admin-messages.js'
 import { brokerError } from './broker-errors.js'
 import { Connections, type ConnectionSettings } from './connections.js'
@@ -28,9 +28,11 @@ export interface KafkajsOptions {
   readonly requestTimeoutMs?: number
   /** How long the same may fail before it is SOURCE_UNREACHABLE. Default 2 min. */
   readonly giveUpAfterMs?: number
+  /** The same, as long as no broker ever let us in. Default 20 s. */
+  readonly firstContactMs?: number
 }
 
-const OPTIONS = ['brokers', 'clientId', 'ssl', 'sasl', 'rack', 'connectTimeoutMs', 'requestTimeoutMs', 'giveUpAfterMs']
+const OPTIONS = ['brokers', 'clientId', 'ssl', 'sasl', 'rack', 'connectTimeoutMs', 'requestTimeoutMs', 'giveUpAfterMs', 'firstContactMs']
 
 /**
  * The port over the connections of kafkajs 2.2.4, which is loaded on the first use; every request is our own. What it promises beyond
@@ -57,11 +59,16 @@ class KafkajsPort implements KafkaPort {
   readonly #connections: Connections
   readonly #leaders: Leaders
   readonly #fetcher: PartitionFetcher
+  readonly #brokers: readonly string[]
   readonly #giveUpAfterMs: number
+  readonly #firstContactMs: number
   readonly #closing = new AbortController()
 
   constructor(options: KafkajsOptions) {
+    this.#brokers = options.brokers
     this.#giveUpAfterMs = options.giveUpAfterMs ?? 120_000
+    // Somebody waits for it: a wrong address is more likely than brokers that are about to come.
+    this.#firstContactMs = Math.min(options.firstContactMs ?? 20_000, this.#giveUpAfterMs)
     this.#connections = new Connections({
       brokers: options.brokers,
       clientId: options.clientId ?? 'rehydrate',
@@ -153,16 +160,31 @@ class KafkajsPort implements KafkaPort {
     this.#connections.close()
   }
 
-  #untilDone<Result>(
+  async #untilDone<Result>(
     what: string | (() => Promise<string>), attempt: () => Promise<Result>, signals: readonly AbortSignal[] = [],
   ): Promise<Result> {
-    return untilDone(what, this.#giveUpAfterMs, [...signals, this.#closing.signal], async () => {
-      try {
-        return await attempt()
-      } catch (error) {
-        this.#leaders.distrust()
-        throw error
-      }
+    const giveUpAfterMs = (): number => this.#connections.hasMet ? this.#giveUpAfterMs : this.#firstContactMs
+    try {
+      return await untilDone(what, giveUpAfterMs, [...signals, this.#closing.signal], async () => {
+        try {
+          return await attempt()
+        } catch (error) {
+          this.#leaders.distrust()
+          throw error
+        }
+      })
+    } catch (error) {
+      const isOver = this.#closing.signal.aborted || signals.some(({ aborted }) => aborted)
+      throw isOver || this.#connections.hasMet || !isRehydrateError(error) ? error : this.#neverMet(error)
+    }
+  }
+
+  /** What is wrong is more likely with us than with the brokers. */
+  #neverMet(error: RehydrateError): RehydrateError {
+    if (error.code !== 'SOURCE_UNREACHABLE') return error
+    return new RehydrateError(error.code, {
+      ...error.details, message: `No broker has let us in yet (${this.#brokers.join(', ')}). ${error.message}`,
+      fix: 'Check the address; where the cluster wants TLS or credentials, give `ssl` and `sasl`.',
     })
   }
 

@@ -32,10 +32,10 @@ export function unreachable(what: string, sinceMs: number, cause: unknown): Rehy
 
 /**
  * Tries until it succeeds. A RehydrateError ends it at once, and so does a signal, with its reason; anything else may pass, and is
- * SOURCE_UNREACHABLE in the end. `what` may depend on where it stands then.
+ * SOURCE_UNREACHABLE in the end. `what`, and how long it may take, may depend on where it stands then.
  */
 export async function untilDone<Result>(
-  what: string | (() => Promise<string>), giveUpAfterMs: number, signals: readonly AbortSignal[], attempt: () => Promise<Result>,
+  what: string | (() => Promise<string>), giveUpAfterMs: () => number, signals: readonly AbortSignal[], attempt: () => Promise<Result>,
 ): Promise<Result> {
   let trouble: Trouble | undefined
   for (;;) {
@@ -45,7 +45,7 @@ export async function untilDone<Result>(
     } catch (error) {
       if (isRehydrateError(error) || signals.some(({ aborted }) => aborted)) throw error
       trouble = worse(trouble, Date.now())
-      if (trouble.nextMs - trouble.sinceMs > giveUpAfterMs) {
+      if (trouble.nextMs - trouble.sinceMs > giveUpAfterMs()) {
         throw unreachable(typeof what === 'string' ? what : await what(), trouble.sinceMs, error)
       }
     }

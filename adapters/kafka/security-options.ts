@@ -7,7 +7,7 @@ const PEMS = ['ca', 'cert', 'key'] as const
 /** What can be said of `ssl` before it is used: the rest of it is for node:tls to judge. CONFIG_INVALID. */
 export function checkSsl(ssl: KafkaSsl): void {
   if (typeof ssl === 'boolean') return
-  if (typeof ssl !== 'object' || ssl === null) throw invalid('ssl', 'true, or options of node:tls', ssl)
+  if (typeof ssl !== 'object' || ssl === null) throw invalid('ssl', 'true, or options of node:tls', undefined)
   for (const name of PEMS) {
     const list = name === 'ca' && Array.isArray(ssl.ca) ? ssl.ca as readonly unknown[] : [ssl[name]]
     for (const pem of list) if (pem !== undefined && !Buffer.isBuffer(pem)) requireText(`ssl.${name}`, pem, 'PEM')
@@ -36,7 +36,8 @@ export function checkSasl(sasl: KafkaSasl): void {
   requireText('sasl.password', sasl.password)
 }
 
-function requireText(option: string, given: unknown, more?: string): void {
+/** CONFIG_INVALID, which does not show what was given. */
+export function requireText(option: string, given: unknown, more?: string): void {
   if (typeof given === 'string' && given !== '') return
   const { reveal, file } = (given ?? {}) as { reveal?: unknown; file?: unknown }
   if (typeof reveal === 'function' || (typeof file === 'string' && file !== '')) return

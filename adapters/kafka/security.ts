@@ -1,8 +1,12 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext, type ConnectionOptions } from 'node:tls'
-import { RehydrateError, type Secret } from '../../src/index.js'
+import { isRehydrateError, RehydrateError, type Secret } from '../../src/index.js'
 import { Passing } from './broker-errors.js'
+import { unlessAborted } from './retry.js'
+
+/** So long a function may take for a token; then it is called again. */
+const TOKEN_MS = 30_000
 
 /** A text, `env('NAME')`, or a file, which is read anew for each connection: a rotated one counts from then on. */
 export type KafkaText = string | Secret | { readonly file: string }
@@ -28,7 +32,10 @@ export interface KafkaPassword {
 
 export interface KafkaBearer {
   readonly mechanism: 'oauthbearer'
-  /** Called for each connection, and again before the token or the broker's session expires. A throw is tried again, with pauses. */
+  /**
+   * Called for each connection, and again before the token or the broker's session expires. Where it throws, or gives none for 30 s, it is
+   * called again, with pauses.
+   */
   readonly token: KafkaText | (() => Promise<KafkaToken>)
 }
 
@@ -52,11 +59,11 @@ export interface Security {
  * What a new connection says of us. Errors: CONFIG_INVALID with the option's name, where a file can not be read, a variable is not set, or
  * a certificate or a token is none; Passing where the token could not be had.
  */
-export async function securityOf(ssl: KafkaSsl, sasl: KafkaSasl | null): Promise<Security> {
+export async function securityOf(ssl: KafkaSsl, sasl: KafkaSasl | null, tokenMs = TOKEN_MS): Promise<Security> {
   const tls = await tlsOf(ssl)
   if (sasl === null) return { ssl: tls, sasl: null, expiresAtMs: Infinity }
   if (sasl.mechanism === 'oauthbearer') {
-    const { value, extensions, expiresAtMs = Infinity } = await tokenOf(sasl.token)
+    const { value, extensions, expiresAtMs = Infinity } = await tokenOf(sasl.token, tokenMs)
     const oauthBearerProvider = async (): Promise<object> => ({ value, ...(extensions !== undefined && { extensions }) })
     return { ssl: tls, sasl: { mechanism: sasl.mechanism, oauthBearerProvider }, expiresAtMs }
   }
@@ -95,7 +102,8 @@ async function pemOf(option: string, pem: KafkaPem): Promise<string | Buffer> {
   return Buffer.isBuffer(pem) ? pem : textOf(option, pem)
 }
 
-async function textOf(option: string, text: KafkaText): Promise<string> {
+/** CONFIG_INVALID, naming the option. */
+export async function textOf(option: string, text: KafkaText): Promise<string> {
   if (typeof text === 'string') return text
   if ('reveal' in text) return text.reveal()
   try {
@@ -108,13 +116,19 @@ async function textOf(option: string, text: KafkaText): Promise<string> {
   }
 }
 
-async function tokenOf(given: KafkaBearer['token']): Promise<KafkaToken> {
+async function tokenOf(given: KafkaBearer['token'], tokenMs: number): Promise<KafkaToken> {
   if (typeof given !== 'function') return { value: await textOf('sasl.token', given) }
   let token: unknown
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(new Passing(`sasl.token has given no token for ${tokenMs} ms.`)), tokenMs)
   try {
-    token = await given()
+    token = await unlessAborted(Promise.resolve(given()), [late.signal])
   } catch (cause) {
-    throw new Passing(`sasl.token threw: ${(cause as Error).message}`, { cause })
+    // A variable that is not set: waiting does not set it.
+    if (cause instanceof Passing || isRehydrateError(cause)) throw cause
+    throw new Passing(`sasl.token threw: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  } finally {
+    clearTimeout(timer)
   }
   const { value, expiresAtMs } = (token ?? {}) as Partial<KafkaToken>
   const isToken = typeof value === 'string' && value !== '' && (expiresAtMs === undefined || Number.isFinite(expiresAtMs))

@@ -74,6 +74,7 @@ function topicOf(name: string): string {
 export function notThere(kind: string, name: string): RehydrateError {
   return new RehydrateError('CONFIG_INVALID', {
     message: `kafka(): there is no ${kind} ${name} in the cluster.`, path: `${kind}s`, actual: name,
+    fix: `Correct \`${kind}s\` in the configuration, or allow this user to describe it: without that it looks as if it were not there.`,
   })
 }
 

@@ -31,7 +31,8 @@ export function cloudEventParts(attributes: Attributes, data: unknown, refuse: R
     data,
     // As compositeKey() writes it.
     id: JSON.stringify([required('source'), required('id')]),
-    recordedAt: text('time'),
+    // RFC 3339 allows small letters.
+    recordedAt: text('time')?.toUpperCase() ?? null,
     headers: headersOf(attributes, refuse),
   }
 }

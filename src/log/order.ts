@@ -1,4 +1,5 @@
 import { RehydrateError } from '../errors.js'
+import type { Reads } from '../value/reads.js'
 import { compareUtf8, type Offset } from './position.js'
 import type { EventBatch, RecordedEvent } from './source.js'
 
@@ -82,14 +83,20 @@ export function isoTime(ms: number): string {
   return new Date(ms).toISOString()
 }
 
+/** What is read of events of a type; undefined: all. */
+export type ReadsOf = (type: string) => Reads | undefined
+
 /** A batch whose records the merge looks at before the fold reads them. */
 export interface PeekedBatch extends EventBatch {
   /** Record i, kept for the next `event(i)`. */
   peek(i: number): RecordedEvent
 }
 
-/** Parses each record once for the merge and the fold; every later reader (the double run) gets its own copy, as from any batch. */
-export function peeked(batch: EventBatch): PeekedBatch {
+/**
+ * Parses each record once for the merge and the fold; every later reader (the double run) gets its own copy, as from any batch. `readsOf`:
+ * what the fold reads of a type; who asks for something else gets it as from any batch too.
+ */
+export function peeked(batch: EventBatch, readsOf: ReadsOf): PeekedBatch {
   const events = new Map<number, RecordedEvent>()
   return {
     ...unchanged(batch),
@@ -98,14 +105,14 @@ export function peeked(batch: EventBatch): PeekedBatch {
     keyAt: (i) => batch.keyAt(i),
     markAt: (i) => batch.markAt(i),
     peek(i) {
-      const event = events.get(i) ?? batch.event(i)
+      const event = events.get(i) ?? batch.event(i, readsOf(batch.typeAt(i)))
       events.set(i, event)
       return event
     },
-    event(i) {
+    event(i, reads) {
       const known = events.get(i)
       events.delete(i)
-      return known ?? batch.event(i)
+      return known !== undefined && reads === readsOf(batch.typeAt(i)) ? known : batch.event(i, reads)
     },
   }
 }

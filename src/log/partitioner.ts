@@ -24,6 +24,13 @@ export interface Home {
   readonly isHeld: boolean
 }
 
+/** Of a partition. `home`: of all its keys, once it is known; where keys move it depends on the key. */
+interface Place {
+  readonly topic: string
+  readonly index: number
+  home: Home | null
+}
+
 /**
  * The declared partitioner, which proves record by record that the log is placed as it says. A key that moved when its topic grew has
  * several homes; its events in the old one come before those in the new one.
@@ -36,7 +43,7 @@ export class Placement {
   readonly moves: boolean
   readonly #order: Order
   readonly #hash: (key: Uint8Array) => number
-  readonly #places = new Map<string, { readonly topic: string; readonly index: number }>()
+  readonly #places = new Map<string, Place>()
   readonly #homes = new Map<string, Home>()
 
   constructor({ hash, counts }: PartitionerOptions, order: Order) {
@@ -65,8 +72,13 @@ export class Placement {
         fix: "Give each record a key, or use order 'time'.",
       })
     }
-    const { topic, index } = this.#placeOf(partition)
+    const place = this.#placeOf(partition)
+    const { topic, index } = place
     const hash = this.#hash(utf8(key))
+    if (!this.moves) {
+      if (hash % (this.counts[0] as number) !== index) throw this.#unproved(partition, offset, key, [hash % (this.counts[0] as number)])
+      return place.home ??= this.#home([domainOf(this.#order, partition) as string], [index])
+    }
     const indexes = this.counts.map((count) => hash % count).filter((at, i, all) => at !== all[i - 1])
     const stage = indexes.indexOf(index)
     if (stage === -1 || indexes.includes(index, stage + 1)) throw this.#unproved(partition, offset, key, indexes)
@@ -88,10 +100,10 @@ export class Placement {
     return home
   }
 
-  #placeOf(partition: string): { readonly topic: string; readonly index: number } {
+  #placeOf(partition: string): Place {
     let place = this.#places.get(partition)
     // Names are checked when a run is planned.
-    if (place === undefined) this.#places.set(partition, (place = placeOf(partition) ?? { topic: partition, index: -1 }))
+    if (place === undefined) this.#places.set(partition, (place = { ...placeOf(partition) ?? { topic: partition, index: -1 }, home: null }))
     return place
   }
 

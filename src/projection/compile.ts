@@ -6,6 +6,7 @@ import { checkOptions } from '../value/options.js'
 import { compileReads, type Reads } from '../value/reads.js'
 import type { CollectionOptions, EventOptions, KeyRef, Schema, TimeOptions, Upcaster } from './options.js'
 import { invalid, requireFunctions, requireText, requireWhole } from './require.js'
+import { readsOfSchema } from './schema-reads.js'
 
 export interface Collection {
   readonly name: string
@@ -72,7 +73,7 @@ export interface LooseOptions {
   collections: Record<string, CollectionOptions>
   keys?: Record<string, (event: any) => readonly KeyRef[]>
   on: Record<string, (state: any, event: any) => unknown>
-  reads?: readonly string[]
+  reads?: readonly string[] | 'schema'
   events?: Record<string, EventOptions>
   upcasters?: Record<string, Record<number, Upcaster>>
   unknownEvents?: 'fail' | 'skip'
@@ -184,7 +185,7 @@ function compileTypes(options: LooseOptions, collections: readonly Collection[])
       upcasters: upcasterChain(name, options.upcasters?.[name]),
       schema: event.schema ?? null,
       int64: int64Of(event.int64),
-      reads: readsOf(name, event.reads ?? options.reads),
+      reads: readsOf(name, event.reads ?? options.reads, event.schema ?? null, options.upcasters?.[name] !== undefined),
     }
     return [name, type]
   }))
@@ -210,9 +211,14 @@ function upcasterChain(type: string, given: Record<number, Upcaster> | undefined
   })
 }
 
-function readsOf(type: string, paths: readonly string[] | undefined): Reads | null {
-  if (paths === undefined) return null
-  if (!Array.isArray(paths)) invalid('defineProjection()', 'reads', 'a list of paths', paths)
+function readsOf(type: string, given: EventOptions['reads'], schema: Schema | null, isUpcast: boolean): Reads | null {
+  if (given === undefined) return null
+  if (given === 'schema' && isUpcast) {
+    const expected = 'a list of paths, because its schema sees only what upcasters make of the data'
+    invalid('defineProjection()', `reads of ${type}`, expected, given)
+  }
+  const paths = given === 'schema' ? readsOfSchema(type, schema) : given
+  if (!Array.isArray(paths)) invalid('defineProjection()', 'reads', "a list of paths, or 'schema'", paths)
   return compileReads(paths, type)
 }
 

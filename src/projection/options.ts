@@ -24,7 +24,7 @@ export interface EventOptions<D = any> {
   /** Field paths in `data` that may hold integers beyond 2^53; handlers see them as bigints, always. */
   readonly int64?: readonly string[]
   /** As the projection's `reads`, for this type, in their place. */
-  readonly reads?: readonly string[]
+  readonly reads?: readonly string[] | 'schema'
 }
 
 /** data of version n → data of version n + 1. Synchronous and pure. */
@@ -85,9 +85,11 @@ export interface ProjectionOptions<C extends Record<string, CollectionOptions>, 
   readonly on: { readonly [K in T]: (state: StateView<C>, event: EventOf<E, K>) => void }
   /**
    * The fields of `data` that upcasters, schemas, keys and handlers read, of all types: `amount`, `customer.id`, `items[].sku`. A log of
-   * JSON is then scanned for these only, several times as fast. To touch another field is FIELD_NOT_DECLARED. Default: all.
+   * JSON is then scanned for these only, several times as fast. To touch another field is FIELD_NOT_DECLARED.
+   * 'schema': those that the schema of each type names, where its library tells them (Standard JSON Schema: zod 4.2, arktype 2.1.28) and
+   * the type has no upcasters. Default: all.
    */
-  readonly reads?: readonly string[]
+  readonly reads?: readonly string[] | 'schema'
   readonly events?: E
   /** Per event type, from which version to the next: `{ OrderPlaced: { 1: (data) => … } }` leads to version 2. */
   readonly upcasters?: Readonly<Record<string, Readonly<Record<number, Upcaster>>>>
@@ -114,7 +116,7 @@ export interface ReducerOptions<S, T extends string> {
   /** The next state of the one entity an event belongs to (under the event's key); null deletes it. */
   readonly on: { readonly [K in T]: (state: S | undefined, event: RecordedEvent) => S | null }
   readonly order?: Order
-  readonly reads?: readonly string[]
+  readonly reads?: readonly string[] | 'schema'
   readonly events?: Readonly<Record<string, EventOptions>>
   readonly upcasters?: ProjectionOptions<any, any, any>['upcasters']
   readonly unknownEvents?: 'fail' | 'skip'

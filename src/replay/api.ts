@@ -134,7 +134,7 @@ export interface Plan {
   readonly generation: number
   /** 'new': a fresh one · 'resume': goes on · 'extend': goes on from a seal. */
   readonly start: 'new' | 'resume' | 'extend'
-  readonly partitions: readonly { readonly partition: string; readonly first: number; readonly from: number; readonly upTo: number }[]
+  readonly partitions: readonly PlannedPartition[]
   /** Offsets to read. */
   readonly events: number
   /** About how many bytes of log that is, as they are stored; null where the source does not know. */
@@ -145,6 +145,18 @@ export interface Plan {
   readonly placement: PlannedPlacement | null
   /** Codes and texts of what would be refused; empty: the replay can start. */
   readonly refusals: readonly { readonly code: string; readonly message: string; readonly fix: string }[]
+}
+
+export interface PlannedPartition {
+  readonly partition: string
+  /** Where it begins; the offsets to read are from … upTo, both inclusive: none where upTo < from. */
+  readonly first: number
+  readonly from: number
+  readonly upTo: number
+  /** About how many bytes of log these are, as they are stored; null where the source does not know. */
+  readonly bytes: number | null
+  /** Offsets between them may hold nothing, because earlier records of a key are dropped; null: that can not be told. */
+  readonly compacted: boolean | null
 }
 
 /** A partitioner that fits a sample of the log. */

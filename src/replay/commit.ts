@@ -79,6 +79,8 @@ export class Committer {
     const puts = hashEntries(putsOf(dirty, cut, idChanges.puts))
     if (this.#roots === null) {
       this.#countKeys(dirty, options.deletes ?? [])
+      this.#countAll(MERGE, cut.merge)
+      this.#countAll(HELD, cut.held)
       return await this.#write(cut, sizing(puts, dirty.collections), deletes, options)
     }
     const entries = [...sizing(puts, dirty.collections)]
@@ -128,6 +130,14 @@ export class Committer {
     const owned = owners.filter(({ storedOwner }) => storedOwner === null)
     if (owned.length > 0) this.#keySet(OWNERS).add(owned.map(({ collection, key }) => ownerKey(collection.name, key)))
     for (const { collection, key } of gone) this.#keySet(collection).remove([key])
+  }
+
+  /** Of a collection of which each commit knows all keys. */
+  #countAll(collection: string, entries: ReadonlyMap<string, unknown>): void {
+    if (entries.size === 0 && !this.#keys.has(collection)) return
+    const keys = new KeySet(undefined)
+    keys.add([...entries.keys()])
+    this.#keys.set(collection, keys)
   }
 
   #keySet(collection: string): KeySet {

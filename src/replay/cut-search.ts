@@ -80,18 +80,31 @@ async function prefixOfDomain(
   const stop = new AbortController()
   const prefix = new Map<string, Offset>()
   const reading = { ...options, marks: new Map(), signal: stop.signal, pick: () => 0, waiting: () => {} }
-  const turns = mergedTurns(reading, order, { merge: new Map(), isAgain: false, futureMs })
+  const turns = mergedTurns(reading, order, { merge: new Map(), isAgain: false, futureMs, readsOf: () => undefined })
   try {
     for (let turn = await turns.next(); turn !== null; turn = await turns.next()) {
-      const { partition } = turn.batch
+      const { batch, batch: { partition }, through, from, to } = turn
       const limit = offsetIn(cut, partition)
-      const through = Math.min(turn.through, limit)
-      if (through > offsetIn(prefix, partition)) prefix.set(partition, through)
-      if (turn.through > limit) break
+      if (Math.min(through, limit) > offsetIn(prefix, partition)) prefix.set(partition, Math.min(through, limit))
+      if (to > from && batch.offsetAt(to - 1) > limit) break
     }
   } finally {
     stop.abort()
     await turns.close()
   }
+  for (const partition of options.upTo.keys()) {
+    const at = Math.max(offsetIn(prefix, partition), offsetIn(options.from, partition))
+    const upTo = offsetIn(cut, partition)
+    if (at < upTo && !(await hasRecords(options, partition, at, upTo))) prefix.set(partition, upTo)
+  }
   return prefix
+}
+
+/** A prefix may end behind holes as well as before them. */
+async function hasRecords(
+  { source, limits }: Pick<TurnOptions, 'source' | 'limits'>, partition: string, after: Offset, upTo: Offset,
+): Promise<boolean> {
+  const { signal } = new AbortController()
+  for await (const { length } of source.read(partition, { after, upTo, mark: null }, limits, signal)) if (length > 0) return true
+  return false
 }

@@ -1,9 +1,8 @@
 import { RehydrateError } from '../errors.js'
 import type { MergePoint } from '../log/order.js'
-import { type Offset, type Position } from '../log/position.js'
+import { positionFromJson, type Offset, type Position } from '../log/position.js'
 import type { EventBatch, Holes, Mark } from '../log/source.js'
 import type { Accepted, Checkpoint } from '../store/checkpoint.js'
-import { positionFromJson } from '../log/position.js'
 import { mergeAccepted } from './accept.js'
 import type { HeldRange } from './held.js'
 import type { KeptOrder, Turn } from './turn.js'
@@ -15,7 +14,7 @@ export class Cut {
   readonly #merge: Map<string, MergePoint>
   readonly #held: Map<string, HeldRange>
   /** Of these nothing is held any more since the last commit. */
-  #heldGone: string[] = []
+  #heldGone = new Set<string>()
   /** The last record applied since a partition's mark was taken. */
   readonly #lastRecord = new Map<string, { readonly batch: EventBatch; readonly index: number }>()
   readonly #unproved = new Set<string>()
@@ -58,13 +57,13 @@ export class Cut {
 
   #hold(partition: string, range: HeldRange | null): void {
     if (range !== null) this.#held.set(partition, range)
-    else if (this.#held.delete(partition)) this.#heldGone.push(partition)
+    else if (this.#held.delete(partition)) this.#heldGone.add(partition)
   }
 
   /** Partitions of which nothing is held any more, since the last call. */
   takeHeldGone(): string[] {
-    const gone = this.#heldGone.filter((partition) => !this.#held.has(partition))
-    this.#heldGone = []
+    const gone = [...this.#heldGone].filter((partition) => !this.#held.has(partition))
+    this.#heldGone.clear()
     return gone
   }
 

@@ -76,6 +76,7 @@ async function assertMergePrefix(
   const prefix = formatPosition(nearest)
   throw new RehydrateError('USAGE', {
     message: `${option} ${formatPosition(end)} is no prefix of the merge by time; the nearest before it is ${prefix || 'empty'}.`,
-    expected: prefix, actual: formatPosition(end), fix: `Use ${option} ${prefix}.`,
+    expected: prefix, actual: formatPosition(end),
+    fix: prefix === '' ? `Use ${option} with a time: that is always a prefix.` : `Use ${option} ${prefix}.`,
   })
 }

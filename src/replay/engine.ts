@@ -1,10 +1,10 @@
 import type { RehydrateError } from '../errors.js'
 import { beforeFirst, headOf } from '../log/bounds.js'
 import { samePosition, type Position } from '../log/position.js'
-import type { Projection } from '../projection/define.js'
 import { tablesOf } from '../projection/tables.js'
 import type { Checkpoint } from '../store/checkpoint.js'
 import type { StoreSession } from '../store/contract.js'
+import { mergeAccepted } from './accept.js'
 import type { Phase, ReplayOptions, RunEvent, RunTotals, SealedRun, World } from './api.js'
 import { boundsInOrder, checkPlacement } from './bounds-in-order.js'
 import type { SealRequests } from './channel.js'
@@ -64,9 +64,9 @@ export class Engine {
   async run(): Promise<SealedRun> {
     const { signal } = this.#ports
     if (signal.aborted) throw runStopped(new Map(), signal)
+    void this.#watch()
     const { start, store } = await this.#begin()
     this.#change('planned')
-    void this.#watch()
     this.#everSealed = start.everSealed
     return await this.#drive(await this.#stage(start, store, store.checkpoint, start.end))
   }
@@ -90,7 +90,10 @@ export class Engine {
     const { options, settings, world } = this.#ports
     const refuse = (error: Error): void => { throw error }
     for (;;) {
+      this.#meter.waiting('the log to answer')
       const start = await settle(options, settings, world, refuse)
+      this.#meter.moved(0)
+      this.#meter.waiting(null)
       this.#generation = start.generation
       const store = await options.store.open({
         generation: start.generation, mode: 'write', incarnation: world.token(), owner: world.owner,
@@ -115,7 +118,7 @@ export class Engine {
     for (const partition of start.unproved) cut.unprovable(partition)
     const committer = new Committer(store, checkpoint, projection, start.fingerprint, world.clock, settings.shard)
     const ids = new IdWindow(projection.idWindow, await readEngineCollection<[string, string]>(store, IDS, checkpoint))
-    const owners = needsOwners(projection, settings, cut.position, end)
+    const owners = keepsOwners(projection, [...cut.position.keys(), ...end.keys()], settings.shard !== null)
     const workingSet = new WorkingSet(projection, store, {
       memoryBytes: settings.memoryBytes, owners, empty: checkpoint === null, digestKept: () => !committer.pending,
     })
@@ -145,6 +148,8 @@ export class Engine {
         this.#change('caughtUp')
       } else {
         this.#change('reachedEnd')
+        // What waits for its time is not in the state: a seal is a function of its position.
+        stage = await this.#keepingOwners(stage, stage.cut.position)
         const sealed = await this.#seal(stage)
         if (sealed === null) return await this.#drain(stage)
         this.#change(follow ? 'resumed' : 'sealed')
@@ -167,8 +172,9 @@ export class Engine {
       const known = new Set(stage.cut.position.keys())
       const bounds = await boundsInOrder(options.source, options.projection, { following: true, known })
       const end = headOf(bounds)
-      if (!samePosition(end, stage.end)) return await this.#grown(stage, { ...stage.start, bounds }, end)
-      if (sealing.asked) return stage
+      const start = { ...stage.start, bounds }
+      if (!samePosition(end, stage.end)) return await this.#grown(stage, start, end)
+      if (sealing.asked) return { ...stage, start }
       if (stage.session.moved && stage.session.checkpointDue()) await stage.session.checkpoint()
       if (world.clock.monotonicMs() - keptMs > MARKS_SHARE * passMs(bounds)) {
         keptMs = world.clock.monotonicMs()
@@ -180,7 +186,7 @@ export class Engine {
     return null
   }
 
-  /** The log has got its second partition: from now on it is kept which key belongs to which. */
+  /** On to a log that has grown, which is judged as at a start. */
   async #grown(stage: Stage, grown: Start, end: Position): Promise<Stage> {
     const refuse = (error: RehydrateError): void => { throw error }
     const { options, settings } = this.#ports
@@ -189,12 +195,19 @@ export class Engine {
     checkPlacement(options.projection, grown.bounds.keys(), settings.shard === null, refuse)
     const accepted = await checkGrowth(options.source, settings, cut.position, grown.bounds, cut.marks(), refuse)
     for (const waived of accepted) cut.accept(waived)
-    const start = { ...grown, accepted: [...grown.accepted, ...accepted] }
+    const start = { ...grown, accepted: mergeAccepted(grown.accepted, accepted) }
     for (const [partition, { first }] of start.bounds) stage.before.set(partition, first - 1)
-    if (stage.owners === needsOwners(options.projection, settings, stage.cut.position, end)) return { ...stage, start, end }
+    return { ...await this.#keepingOwners({ ...stage, start }, end), end }
+  }
+
+  /** Owners are kept, or no more, as the partitions up to `end` need it. */
+  async #keepingOwners(stage: Stage, end: Position): Promise<Stage> {
+    const { options: { projection }, settings } = this.#ports
+    const { start, store, cut, committer } = stage
+    if (stage.owners === keepsOwners(projection, [...cut.position.keys(), ...end.keys()], settings.shard !== null)) return stage
     await stage.session.checkpoint()
-    const { merge, held } = stage.cut
-    return await this.#stage({ ...start, marks: stage.cut.marks(), merge, held }, stage.store, stage.committer.checkpoint, end)
+    const { merge, held } = cut
+    return { ...await this.#stage({ ...start, marks: cut.marks(), merge, held }, store, committer.checkpoint, end), end: stage.end }
   }
 
   /** Null where the signal came first: nothing is sealed then. */
@@ -275,13 +288,4 @@ export class Engine {
   #tellPhase(): void {
     this.#ports.tell({ kind: 'phase', phase: this.#phase, generation: this.#generation })
   }
-}
-
-/**
- * Owners are kept where the partitions with records are several order domains. Of a shard always:
- * by them, a join proves that no key is in two shards.
- */
-function needsOwners(projection: Projection, { shard }: Settings, position: Position, end: Position): boolean {
-  const isShard = shard !== null && (projection.order === 'partition' || projection.order === 'copartition')
-  return isShard || keepsOwners(projection, [...position.keys(), ...end.keys()])
 }

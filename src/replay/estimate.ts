@@ -2,7 +2,9 @@ import type { EventSource } from '../log/source.js'
 import type { Clock, Plan } from './api.js'
 import type { RunLimits } from './limits.js'
 
-/** So long a piece of the log is read, at the most. */
+/** So long a piece of the log is read, at the most, before it counts: connections are made, and code is cold. */
+const WARM_MS = 500
+/** … and so long a piece that counts. */
 const SAMPLE_MS = 300
 /** Reading and parsing take about this share of a rebuild; fold, commits, hashes and the seal take the rest. Measured: bench/RESULTS.md. */
 const READING_SHARE = 0.4
@@ -17,17 +19,21 @@ export async function estimate(
   const first = partitions.find(({ from, upTo }) => upTo >= from)
   if (first === undefined) return null
   const stop = new AbortController()
-  const startedMs = clock.monotonicMs()
-  let read = 0
-  let bytes = 0
-  let elapsedMs = 0
+  let sample = { startedMs: clock.monotonicMs(), read: 0, bytes: 0, elapsedMs: 0 }
+  let isWarm = false
   for await (const batch of source.read(first.partition, { after: first.from - 1, upTo: first.upTo, mark: null }, limits, stop.signal)) {
     for (let i = 0; i < batch.length; i++) batch.event(i)
-    read += batch.length
-    bytes += batch.bytes
-    elapsedMs = clock.monotonicMs() - startedMs
-    if (elapsedMs >= SAMPLE_MS) stop.abort()
+    sample.read += batch.length
+    sample.bytes += batch.bytes
+    const nowMs = clock.monotonicMs()
+    sample.elapsedMs = nowMs - sample.startedMs
+    if (isWarm && sample.elapsedMs >= SAMPLE_MS) stop.abort()
+    if (!isWarm && sample.elapsedMs >= WARM_MS && batch.through < first.upTo) {
+      isWarm = true
+      sample = { startedMs: nowMs, read: 0, bytes: 0, elapsedMs: 0 }
+    }
   }
+  const { read, bytes, elapsedMs } = sample
   if (read === 0 || elapsedMs === 0) return null
   const { bytesPerSecond } = limits
   const allowed = bytesPerSecond === null || bytes === 0 ? Infinity : (bytesPerSecond * read) / bytes

@@ -29,13 +29,15 @@ export type Found = Awaited<ReturnType<ConsumerGroup['describe']>>
 
 export const NOBODY: Found = { state: '', members: [], position: new Map() }
 
-export function partitionsOf(to: Position, bounds: ReadonlyMap<string, Bounds>, committed: Position): GroupPartition[] {
+/** `isDone`: the group has been set to `to`, and goes on by itself since. */
+export function partitionsOf(to: Position, bounds: ReadonlyMap<string, Bounds>, committed: Position, isDone: boolean): GroupPartition[] {
   return [...to].map(([partition, position]) => {
     const bound = bounds.get(partition)
+    const stands = (isDone ? committed.get(partition) : undefined) ?? position
     return {
       partition, position, committed: committed.get(partition) ?? null,
-      behind: Math.max(0, (bound?.last ?? position) - position),
-      atOpenTransaction: bound?.behindOpenTransaction !== undefined && bound.last <= position,
+      behind: Math.max(0, (bound?.last ?? stands) - stands),
+      atOpenTransaction: bound?.behindOpenTransaction !== undefined && bound.last <= stands,
     }
   })
 }

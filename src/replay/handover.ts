@@ -70,10 +70,9 @@ export async function handOver(options: HandOverOptions, world: World): Promise<
   const to = look.record?.to ?? targetOf(look.start.end, look.start.bounds)
   const planned = describe('planned', group, look, found, to)
   const isDone = look.record?.step === 'done'
-  const idle = isDone || found.members.length === 0 ? [] : [groupActive(group, found.members)]
-  const refusals = [...look.refusals, ...idle]
-  if (!execute) return { ...planned, refusals }
+  const refusals = [...look.refusals, ...(found.members.length === 0 ? [] : [groupActive(group, found.members)])]
   if (isDone) return { ...planned, outcome: 'handedOver' }
+  if (!execute) return { ...planned, refusals }
   for (const refusal of refusals) throw refusal
   const sealed = look.record === null ? await sealedNear(options, world) : null
   return await give(options, look, sealed, world)
@@ -148,7 +147,7 @@ function describe(outcome: HandOver['outcome'], group: string | null, { start, r
   return {
     group, outcome, generation: start.generation, root: manifest?.root ?? null, manifest: start.checkpoint?.manifestHash ?? null,
     before: record?.step ?? null, state: group === null ? null : found.state, members: found.members,
-    partitions: partitionsOf(to, start.bounds, found.position),
+    partitions: partitionsOf(to, start.bounds, found.position, record?.step === 'done'),
     others: [...found.position.keys()].filter((partition) => !to.has(partition)),
     refusals: [],
   }
@@ -213,7 +212,7 @@ async function give(options: HandOverOptions, look: Look, sealed: SealedRun | nu
     await writer.keep({ ...record, step: 'done' })
     return {
       ...describe('handedOver', name, look, found, to), generation, root: manifest.root, manifest: manifestHash,
-      partitions: partitionsOf(to, bounds, found.position),
+      partitions: partitionsOf(to, bounds, found.position, false),
     }
   } finally {
     await writer.close()

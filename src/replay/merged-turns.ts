@@ -1,6 +1,6 @@
 import { domainOf, domainsOf, type Order } from '../log/domains.js'
 import {
-  compareMergePoints, implausible, lateEvent, PartitionClock, peeked, type MergePoint, type PeekedBatch,
+  compareMergePoints, implausible, lateEvent, PartitionClock, peeked, type MergePoint, type PeekedBatch, type ReadsOf,
 } from '../log/order.js'
 import type { Admitted } from '../log/sequence.js'
 import type { EventBatch, Holes } from '../log/source.js'
@@ -13,6 +13,7 @@ export interface MergeStart {
   /** What is read was merged before: nothing is late. */
   readonly isAgain: boolean
   readonly futureMs: number
+  readonly readsOf: ReadsOf
 }
 
 /**
@@ -68,15 +69,17 @@ interface DomainMergeOptions {
 class DomainMerge {
   readonly #options: TurnOptions
   readonly #futureMs: number
+  readonly #readsOf: ReadsOf
   readonly #heads: readonly Head[]
   readonly #partitions: number
   /** Up to here the merge was applied. */
   readonly #merged: MergePoint | null
   #started = false
 
-  constructor({ options, start: { merge, isAgain, futureMs }, readers, partitions }: DomainMergeOptions) {
+  constructor({ options, start: { merge, isAgain, futureMs, readsOf }, readers, partitions }: DomainMergeOptions) {
     this.#options = options
     this.#futureMs = futureMs
+    this.#readsOf = readsOf
     this.#partitions = partitions
     this.#merged = isAgain ? null : latestPoint(merge)
     this.#heads = readers.map((reader) => ({
@@ -109,7 +112,7 @@ class DomainMerge {
   /** Reads the next delivery of a partition. One without records still is progress: it goes out first, as an empty turn. */
   async #fetch(head: Head): Promise<void> {
     const next = await head.reader.next()
-    head.admitted = next === null ? null : { ...next, batch: peeked(next.batch) }
+    head.admitted = next === null ? null : { ...next, batch: peeked(next.batch, this.#readsOf) }
     head.point = null
     if (next === null) return
     head.index = next.from

@@ -1,12 +1,16 @@
 import { isMerged } from '../log/domains.js'
 import type { Projection } from '../projection/define.js'
+import type { Reads } from '../value/reads.js'
 import { mergedTurns } from './merged-turns.js'
 import { readersOf, type PartitionReader } from './partition-reader.js'
 import type { MergeState, TurnOptions, Turns } from './turn.js'
 
 /** In the order of the projection, without regard to how keys are placed. `isAgain`: what is read was merged before, so nothing is late. */
-export function orderedTurns(options: TurnOptions, { order, futureMs }: Projection, merge: MergeState, isAgain = false): Turns {
-  return isMerged(order) ? mergedTurns(options, order, { merge, isAgain, futureMs }) : partitionTurns(options)
+export function orderedTurns(options: TurnOptions, projection: Projection, merge: MergeState, isAgain = false): Turns {
+  const { order, futureMs, types, anyType } = projection
+  if (!isMerged(order)) return partitionTurns(options)
+  const readsOf = (type: string): Reads | undefined => (types.get(type) ?? anyType)?.reads ?? undefined
+  return mergedTurns(options, order, { merge, isAgain, futureMs, readsOf })
 }
 
 /** Each partition alone; which one is next is open, and must not matter. */

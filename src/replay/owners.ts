@@ -13,9 +13,23 @@ export function ownerKey(collection: string, key: string): string {
   return `${collection}:${key}`
 }
 
-/** Owners are kept where there are several order domains. */
-export function keepsOwners({ order }: Pick<Projection, 'order'>, partitions: Iterable<string>): boolean {
-  return (order === 'partition' || order === 'copartition') && domainsOf(order, partitions).size > 1
+/**
+ * The log itself says which domain a state key belongs to: it is the key of the event, the domain is a number of partitions, and the
+ * partitioner proves of each record that its key has that number. Then no two domains can touch one key, and there is nothing to keep.
+ */
+function ownersAreProved({ order, placement, types, anyType }: Projection): boolean {
+  const isByKey = [...types.values(), ...(anyType === null ? [] : [anyType])].every(({ keys }) => keys === null)
+  return order === 'copartition' && placement?.moves === false && isByKey
+}
+
+/**
+ * Owners are kept where these partitions are several order domains, unless the log proves them. Of a shard always: by them, a join proves
+ * that no key is in two shards.
+ */
+export function keepsOwners(projection: Projection, partitions: Iterable<string>, isShard = false): boolean {
+  const { order } = projection
+  const isOwned = (order === 'partition' || order === 'copartition') && !ownersAreProved(projection)
+  return isOwned && (isShard || domainsOf(order, partitions).size > 1)
 }
 
 type Place = Pick<RecordedEvent, 'partition' | 'offset' | 'key'>

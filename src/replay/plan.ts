@@ -6,7 +6,7 @@ import type { Projection } from '../projection/define.js'
 import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import type { Accepted, Checkpoint } from '../store/checkpoint.js'
 import type { GenerationRow, StateStore } from '../store/contract.js'
-import type { Plan, ReplayOptions, World } from './api.js'
+import type { Plan, PlannedPartition, ReplayOptions, World } from './api.js'
 import { findPlacement } from './placement.js'
 import { boundsInOrder, checkPlacement } from './bounds-in-order.js'
 import { refuseCompacted, refuseSlow } from './compacted.js'
@@ -53,9 +53,7 @@ export async function planRun(given: ReplayOptions, world: World): Promise<Plan>
   const options = settings.shard === null ? given : shardOptions(given, settings.shard)
   const refusals: RehydrateError[] = []
   const start = await settle(options, settings, world, (error) => refusals.push(error))
-  const partitions = [...start.bounds].map(([partition, { first }]) => ({
-    partition, first, from: Math.max(first, offsetIn(start.position, partition) + 1), upTo: offsetIn(start.end, partition),
-  }))
+  const partitions = [...start.bounds].map(([partition, bound]) => plannedPartition(partition, bound, start))
   const events = partitions.reduce((sum, { from, upTo }) => sum + Math.max(0, upTo - from + 1), 0)
   // What is wrong in the piece that is read to judge the time would halt the run as well.
   const time = await estimate(options.source, partitions, events, settings.limits, world.clock).catch((error: unknown) => {
@@ -66,7 +64,7 @@ export async function planRun(given: ReplayOptions, world: World): Promise<Plan>
   refuseSlow(partitions, start.bounds, time?.ms ?? 0, (error) => refusals.push(error))
   return {
     generation: start.generation, start: start.kind, partitions, events,
-    bytes: bytesToRead(start),
+    bytes: partitions.reduce<number | null>((sum, { bytes }) => (sum === null || bytes === null ? null : sum + bytes), 0),
     estimate: time,
     placement: await placementOf(options, start, settings),
     refusals: refusals.map(({ code, message, fix }) => ({ code, message, fix })),
@@ -81,15 +79,13 @@ async function placementOf({ source, projection }: ReplayOptions, { bounds }: St
   })
 }
 
-/** Each partition's bytes, by the share of its offsets that is to be read. */
-function bytesToRead({ bounds, position, end }: Start): number | null {
-  let sum = 0
-  for (const [partition, { first, last, bytes }] of bounds) {
-    if (bytes === undefined) return null
-    const offsets = offsetIn(end, partition) - Math.max(first - 1, offsetIn(position, partition))
-    if (offsets > 0) sum += (bytes * offsets) / (last - first + 1)
-  }
-  return Math.round(sum)
+/** Its bytes by the share of its offsets that is to be read. */
+function plannedPartition(partition: string, bounds: Bounds, { position, end }: Start): PlannedPartition {
+  const { first, last, bytes, compacted = false } = bounds
+  const from = Math.max(first, offsetIn(position, partition) + 1)
+  const upTo = offsetIn(end, partition)
+  const share = upTo < from ? 0 : (upTo - from + 1) / (last - first + 1)
+  return { partition, first, from, upTo, bytes: bytes === undefined ? null : Math.round(bytes * share), compacted }
 }
 
 /** Settles where a run starts and ends. `refuse` gets every refusal; a run throws the first, a plan lists them. */

@@ -35,6 +35,11 @@ export function shardOfDomain(domain: string, of: number): number {
   return (number === undefined ? Buffer.from(hashKeys([domain])).readUInt32BE() : Number(number)) % of
 }
 
+/** The shard of a partition. Where keys moved between partitions because a topic grew, all that a key may have come through is in one. */
+export function shardOfPartition(partition: string, of: number, { order, placement }: Projection): number {
+  return of === 1 ? 0 : shardOfDomain(familyOf(order, placement?.counts ?? null, partition) ?? partition, of)
+}
+
 /** The part of a run's options that is one shard's: its partitions of the log, and its own store. */
 export function shardOptions<T extends Pick<ReplayOptions, 'source' | 'store' | 'projection'>>(options: T, shard: Shard): T {
   const { source, store, projection } = options
@@ -72,9 +77,8 @@ function nameOf(shard: Shard | null): string {
   return shard === null ? 'the whole' : `shard ${formatShard(shard)}`
 }
 
-/** Where keys moved between partitions because a topic grew, all that a key may have come through goes to one shard. */
-function belongsTo({ index, of }: Shard, { order, placement }: Projection): (partition: string) => boolean {
-  return (partition) => of === 1 || shardOfDomain(familyOf(order, placement?.counts ?? null, partition) ?? partition, of) === index
+function belongsTo({ index, of }: Shard, projection: Projection): (partition: string) => boolean {
+  return (partition) => shardOfPartition(partition, of, projection) === index
 }
 
 /** A log of which some partitions are not there. */

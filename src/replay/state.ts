@@ -2,6 +2,7 @@ import { EntryArena } from '../digest/arena.js'
 import { hashKeys } from '../digest/batch.js'
 import { TrieBuilder } from '../digest/builder.js'
 import { collectionRoot, formatHash } from '../digest/hash.js'
+import { KeySet, type KeySum } from '../digest/key-set.js'
 import { RehydrateError } from '../errors.js'
 import { positionFromJson, type Position } from '../log/position.js'
 import type { Mark } from '../log/source.js'
@@ -100,25 +101,32 @@ export async function liveGeneration(store: StateStore): Promise<number> {
 
 /**
  * A whole collection of the engine, decoded. For the small ones only. STATE_CORRUPT where its rows are not the ones `checkpoint`
- * lists (where the digest is kept): a lost row would change how the next event applies.
+ * lists or has counted: a lost row would change how the next event applies.
  */
 export async function readEngineCollection<T>(
   session: StoreSession, collection: string, checkpoint: Checkpoint | null,
 ): Promise<Map<string, T>> {
   const entries: Entry[] = []
   for await (const entry of scanAll(session, collection)) entries.push(entry)
+  const keyHashes = hashKeys(entries.map(({ key }) => key))
   const arena = new EntryArena(Infinity)
-  arena.add(hashKeys(entries.map(({ key }) => key)), assertIntact(entries))
+  arena.add(keyHashes, assertIntact(entries))
   const found = new Map(entries.map((entry) => [entry.key, decodedValue(entry, null) as T]))
-  const roots = checkpoint?.collections ?? null
-  if (roots === null || collection === MARKS) return found
-  const listed = roots[collection]?.root ?? null
-  if (listed !== (entries.length === 0 ? null : rootOf(collection, arena))) {
-    throw new RehydrateError('STATE_CORRUPT', {
-      message: `The stored entries of ${collection} are not the ones the checkpoint lists.`, collection,
-    })
-  }
-  return found
+  if (checkpoint === null || collection === MARKS) return found
+  const isListed = checkpoint.collections === null
+    ? hasKeys(checkpoint.keys?.[collection], keyHashes)
+    : (checkpoint.collections[collection]?.root ?? null) === (entries.length === 0 ? null : rootOf(collection, arena))
+  if (isListed) return found
+  throw new RehydrateError('STATE_CORRUPT', {
+    message: `The stored entries of ${collection} are not the ones the checkpoint lists.`, collection,
+  })
+}
+
+/** Undefined: they were not counted. */
+function hasKeys(counted: KeySum | undefined, keyHashes: Uint8Array): boolean {
+  const stored = new KeySet(undefined)
+  stored.addHashes(keyHashes)
+  return counted === undefined || (stored.value.count === counted.count && stored.value.sum === counted.sum)
 }
 
 /** Collection root of all the entries that were gathered, `sh1:<hex>`. */

@@ -6,6 +6,7 @@ import type { Collection, Projection } from '../projection/define.js'
 import { Slot } from '../projection/view.js'
 import type { Entry, StoreSession } from '../store/contract.js'
 import { decode, type Value } from '../value/canonical.js'
+import { sortedByKey } from './key-order.js'
 import { OWNERS, ownerKey } from './owners.js'
 
 /**
@@ -117,9 +118,13 @@ export class WorkingSet {
 
   /** What a commit writes: dirty slots per collection, by key in UTF-16 order (good enough to write in a store's order). */
   takeDirty(): { readonly collections: readonly { collection: Collection; slots: Slot[] }[]; readonly owners: Slot[] } {
-    const collections = this.#collections.map((collection) => ({ collection, slots: this.#dirty[collection.index] as Slot[] }))
-    for (const { slots } of collections) slots.sort(bySlotKey)
-    return { collections, owners: [...this.#ownerDirty].sort(bySlotKey) }
+    const collections = this.#collections.map((collection) => ({
+      collection, slots: sortedByKey(this.#dirty[collection.index] as Slot[]),
+    }))
+    // Most have just been made, and are written with their values: in order already.
+    const written = collections.flatMap(({ slots }) => slots.filter((slot) => this.#ownerDirty.has(slot)))
+    const owners = written.length === this.#ownerDirty.size ? written : sortedByKey([...this.#ownerDirty])
+    return { collections, owners }
   }
 
   /** After a commit: everything is clean, and the tables turn where it is time. */
@@ -161,10 +166,6 @@ export class WorkingSet {
 
 function sizeOf(slot: Slot): number {
   return SLOT_BYTES + slot.key.length + (slot.encodedBytes || UNKNOWN_BYTES)
-}
-
-function bySlotKey(a: Slot, b: Slot): number {
-  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
 }
 
 function byKey(entries: readonly Entry[]): Map<string, Entry> {

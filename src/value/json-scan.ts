@@ -128,8 +128,12 @@ export class JsonScanner extends JsonSkipper {
     // What is not ASCII is not remembered: it must be noticed each time.
     if (escaped || value - from > LONGEST_NAME_BYTES || !ASCII.test(text)) return { ...UNKNOWN, found }
     const written = (bytes as Sliced).latin1Slice(from, value)
-    const known = layout.known.get(written) ?? makeName(bytes.subarray(from, value), found)
-    if (layout.known.size < MOST_NAMES) layout.known.set(written, known)
+    let known = layout.known.get(written)
+    if (known === undefined) {
+      // Names that are data, such as ids, come but once: remembering costs more than it saves.
+      if (layout.known.size >= MOST_NAMES) return { ...UNKNOWN, found }
+      layout.known.set(written, known = makeName(bytes.subarray(from, value), found))
+    }
     before.other = before.next
     before.next = known
     return known

@@ -65,6 +65,10 @@ export function unlistable(value: unknown): unknown {
       if (!Object.hasOwn(target, name)) Reflect.has(Object.getPrototypeOf(target) as object, name)
       return Object.getOwnPropertyDescriptor(target, name)
     },
+    // Who writes a field reads none.
+    set: (target, name, item: unknown) => {
+      return Reflect.defineProperty(target, name, { value: item, writable: true, enumerable: true, configurable: true })
+    },
   })
 }
 
@@ -134,7 +138,10 @@ function classFor(fields: readonly (readonly [name: string, place: number])[], g
 
 function guardOf(maker: ObjectMaker, names: readonly string[], path: string, guarded: Guarded): object {
   const inherited = Object.prototype as unknown as Record<PropertyKey, unknown>
-  const isKnown = (name: PropertyKey): boolean => typeof name === 'symbol' || name in inherited || names.includes(name as string)
+  // A field of logs is called constructor sooner than a handler asks for the class; the rest of what objects inherit are methods.
+  const isKnown = (name: PropertyKey): boolean => {
+    return typeof name === 'symbol' || names.includes(name as string) || (name in inherited && name !== 'constructor')
+  }
   const refuse = (name: PropertyKey): never => { throw touch(guarded, `${path}.${String(name)}`, `${path}.${String(name)}`) }
   return new Proxy(Object.create(Object.prototype) as object, {
     get: (_, name, receiver) => {
@@ -152,7 +159,7 @@ function guardOf(maker: ObjectMaker, names: readonly string[], path: string, gua
 
 function touch({ of, declared, touched }: Guarded, path: string, what: string): RehydrateError {
   const error = new RehydrateError('FIELD_NOT_DECLARED', {
-    message: `${what} of ${of} is read, and ${of} declares other fields only.`,
+    message: `${what} of ${of} is read, which \`reads\` does not declare.`,
     path, expected: declared.join(', '), actual: path,
   })
   touched.error ??= error

@@ -1,6 +1,8 @@
 import { joinTries } from '../digest/join.js'
 import { isRehydrateError, RehydrateError } from '../errors.js'
+import { domainsOf } from '../log/domains.js'
 import { positionFromJson, positionToJson, type Position } from '../log/position.js'
+import type { EventSource, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import { changedParts } from '../projection/fingerprint.js'
 import { mergeAccepted } from '../replay/accept.js'
@@ -8,10 +10,11 @@ import type { SealedRun } from '../replay/api.js'
 import { CONTROL } from '../replay/commit.js'
 import { sumOfHoles } from '../replay/cut.js'
 import { pagesOf } from '../replay/listed.js'
-import { keepsOwners, OWNERS } from '../replay/owners.js'
+import { checkIdentity } from '../replay/log-check.js'
+import { OWNERS } from '../replay/owners.js'
 import { collectionsOf, gradeOf, isComplete } from '../replay/sealed-run.js'
 import { formatShard } from '../replay/shard.js'
-import { liveGeneration } from '../replay/state.js'
+import { liveGeneration, MARKS, readEngineCollection } from '../replay/state.js'
 import { decodedValue } from '../replay/working-set.js'
 import { makeManifestHash, rootOfCollections } from '../store/checkpoint-codec.js'
 import type { Checkpoint, CollectionRoot, Manifest, Shard } from '../store/checkpoint.js'
@@ -24,6 +27,8 @@ export interface JoinOptions {
   readonly generation?: number
   /** So that collections without a key are listed as well. */
   readonly projection?: Projection
+  /** The log of all shards: it is asked whether it is still the one that each was built from. Left out: that is not known. */
+  readonly source?: EventSource
 }
 
 /** The seals of all shards as the one that a single run over all their partitions would have made at the same position. */
@@ -43,15 +48,17 @@ export interface JoinedShard {
 /**
  * Joins the seals of shards from the pages of their digests; no row is read and nothing is written. SHARDS_APART names the shard that is
  * missing, not sealed, or of another fold, and the partition that is in two. KEY_CROSSES_PARTITIONS names a key that two shards touched.
+ * LOG_RECREATED, LOG_REWRITTEN and LOG_DIVERGED name the partition that is another log by now.
  */
 export async function joinSeals(options: JoinOptions): Promise<JoinedSeal> {
-  const { stores, projection } = options
+  const { stores, projection, source } = options
   if (stores.length === 0) throw new RehydrateError('CONFIG_INVALID', { message: 'joinSeals(): stores must not be empty.', path: 'stores' })
   const parts: Part[] = []
   try {
     for (const [index, store] of stores.entries()) parts.push(await openPart(store, { index, of: stores.length }, options.generation))
     assertOneFold(parts)
     const position = unitedPosition(parts)
+    if (source !== undefined) await assertOneLog(source, parts, position)
     const roots = await joinedRoots(parts, position)
     const manifest = joinedManifest(parts, position, roots)
     return {
@@ -133,6 +140,17 @@ function unitedPosition(parts: readonly Part[]): Position {
   return position
 }
 
+/** Two shards may have been built from two incarnations of a topic. That a log does not reach back any more makes it no other one. */
+async function assertOneLog(source: EventSource, parts: readonly Part[], position: Position): Promise<void> {
+  const marks = new Map<string, Mark>()
+  for (const { session, checkpoint } of parts) {
+    for (const [partition, mark] of await readEngineCollection<Mark>(session, MARKS, checkpoint)) marks.set(partition, mark)
+  }
+  await checkIdentity(source, marks, position, (error) => {
+    if (error.code !== 'LOG_TRUNCATED') throw error
+  })
+}
+
 async function joinedRoots(parts: readonly Part[], position: Position): Promise<Roots> {
   const names = new Set(parts.flatMap(({ checkpoint }) => Object.keys(checkpoint.collections ?? {})))
   // Owners first: who finds a key in two shards can say which domains touched it.
@@ -144,7 +162,7 @@ async function joinedRoots(parts: readonly Part[], position: Position): Promise<
     if (joined.count > 0) roots[name] = joined
   }
   // A run over one domain keeps no owners: there is nothing that its keys could cross into.
-  if (!keepsOwners({ order: orderOf(parts) }, position.keys())) delete roots[OWNERS]
+  if (domainsOf(orderOf(parts), position.keys()).size < 2) delete roots[OWNERS]
   return roots
 }
 

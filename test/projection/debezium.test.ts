@@ -113,9 +113,50 @@ test('values come in the form of columns where the envelope has its schema: deci
   expect(await failureOf(tableOf(customers({ tables: typed }), [wrong]))).toMatchObject({ code: 'VALUE_INVALID', details: { path: '$.zoned' } })
 })
 
-test('a value that the database did not log is refused, never kept as its placeholder', async () => {
-  const toast = change('u', null, { ...anne, email: '__debezium_unavailable_value' })
-  expect(await failureOf(tableOf(customers(), [toast]))).toMatchObject({ code: 'EVENT_INVALID', fix: expect.stringContaining('REPLICA IDENTITY FULL') })
+test('a value that the database did not log is refused, in every form of its placeholder, and never kept', async () => {
+  const placeholder = '__debezium_unavailable_value'
+  const bytes = Buffer.from(placeholder)
+  for (const email of [placeholder, bytes.toString('base64'), [placeholder], [...bytes], ['b68a35a7-17ad-35b3-af2a-ae46edb4545a'], { [placeholder]: placeholder },
+    JSON.stringify({ [placeholder]: placeholder })]) {
+    const toast = change('u', null, { ...anne, email })
+    expect(await failureOf(tableOf(customers({ tables: { customers: {} } }), [toast])), String(email)).toMatchObject({
+      code: 'EVENT_INVALID', message: expect.stringContaining('the value of email'), fix: expect.stringContaining('REPLICA IDENTITY FULL'),
+    })
+  }
+  const tags = { ...anne, email: ['a', placeholder], more: [1, 2] }
+  expect(await tableOf(customers({ tables: { customers: {} } }), [change('c', null, tags)])).toEqual({ 1004: tags })
+})
+
+test('without a schema texts come in the one form of their columns: digits of decimals, times and UUIDs as connectors write them', async () => {
+  const columns = { id: 'int', price: 'decimal(10,2)?', at: { type: 'timestamp', null: 'null' }, ref: 'uuid | null', note: 'text' } as const
+  const event = (after: Value): MemoryEvent => change('c', null, after, { wrapped: false })
+  expect(await tableOf(customers({ tables: { customers: { columns } } }), [
+    event({ id: 1004, price: '-12.30', at: '2016-06-10T20:05:02.461+02:00', ref: 'F47AC10B-58CC-4372-A567-0E02B2C3D479', note: '12.30' }),
+  ])).toEqual({ 1004: { id: 1004, price: '-12.3', at: 1_465_581_902_461_000, ref: 'f47ac10b-58cc-4372-a567-0e02b2c3d479', note: '12.30' } })
+  expect(await failureOf(tableOf(customers({ tables: { customers: { columns } } }), [event({ id: 1, price: 'NaN', at: null, ref: null, note: '' })])))
+    .toMatchObject({ code: 'VALUE_INVALID', details: { path: '$.price' } })
+})
+
+test('what its schema says otherwise is EVENT_INVALID with its path: numbers for decimals, days that are in no year, parts of nanoseconds', async () => {
+  const of = (field: object, value: Value): Promise<unknown> => failureOf(tableOf(customers({ tables: { customers: {} } }),
+    [change('c', null, { v: value }, { fields: [{ field: 'v', ...field }] })]))
+  const refused = { code: 'EVENT_INVALID', details: { path: '$.v' } }
+  const decimal = { type: 'bytes', name: 'org.apache.kafka.connect.data.Decimal', parameters: { scale: '2' } }
+  expect(await of(decimal, 12.34)).toMatchObject({ ...refused, fix: expect.stringContaining("decimal.handling.mode 'string'") })
+  // PostgreSQL's infinity, and a year before the first.
+  for (const days of [2_147_483_647, -800_000]) expect(await of({ type: 'int32', name: 'io.debezium.time.Date' }, days)).toMatchObject(refused)
+  for (const nanoseconds of ['x', 1.5, 1]) expect(await of({ type: 'int64', name: 'io.debezium.time.NanoTimestamp' }, nanoseconds)).toMatchObject(refused)
+})
+
+test("a document of MongoDB, which comes as a text, is kept as it is; without 'after' it is refused", async () => {
+  const from = { connector: 'mongodb', name: 'm', db: 'inventory', collection: 'customers', rs: 'rs0' }
+  const key = { id: '{"$oid":"596e275826f08b2730779e1f"}' }
+  const created = change('c', null, '{"_id":{"$oid":"596e275826f08b2730779e1f"},"name":"Anne"}', { from, key })
+  expect(await tableOf(customers({ tables: { customers: { table: 'inventory.customers' } } }), [created]))
+    .toEqual({ [key.id]: { _id: { $oid: '596e275826f08b2730779e1f' }, name: 'Anne' } })
+  expect(await tableOf(customers({ tables: { customers: {} } }), [created, change('d', null, null, { from, key })])).toEqual({})
+  expect(await failureOf(tableOf(customers({ tables: { customers: {} } }), [change('u', null, null, { from, key })])))
+    .toMatchObject({ code: 'EVENT_INVALID', fix: expect.stringContaining('change_streams_update_full') })
 })
 
 test('keys of several columns are compositeKey in their order there; 64-bit ones keep their digits; a table without one is refused', async () => {
@@ -123,7 +164,9 @@ test('keys of several columns are compositeKey in their order there; 64-bit ones
   expect(Object.keys(await tableOf(customers(), [event('{"b":2,"a":"x"}')]))).toEqual([compositeKey(2, 'x')])
   expect(Object.keys(await tableOf(customers(), [event('{"id":9007199254740993}')]))).toEqual(['9007199254740993'])
   expect(Object.keys(await tableOf(customers(), [event('plain')]))).toEqual(['plain'])
-  expect(await failureOf(tableOf(customers(), [event(null)]))).toMatchObject({ code: 'EVENT_KEY_MISSING' })
+  for (const none of [null, '{"id":null}']) {
+    expect(await failureOf(tableOf(customers(), [event(none)]))).toMatchObject({ code: 'EVENT_KEY_MISSING' })
+  }
 })
 
 test('a table is told by its name from its last part on; one that is not declared halts by name, or is passed over', async () => {
@@ -138,9 +181,50 @@ test('a table is told by its name from its last part on; one that is not declare
   }
 })
 
+test('of several tables that fit, it is the one of the longest name', async () => {
+  const archived = change('c', null, { id: 2 }, { from: source({ schema: 'archive' }), key: { id: 2 } })
+  for (const tables of [{ customers: {}, old: { table: 'archive.customers' } }, { old: { table: 'archive.customers' }, customers: {} }]) {
+    expect(await tableOf(customers({ tables }), [change('c', null, anne), archived], 'old')).toEqual({ 2: { id: 2 } })
+    expect(await tableOf(customers({ tables }), [change('c', null, anne), archived])).toEqual({ 1004: anne })
+  }
+})
+
+test('tombstones and rows alone are told by their topic: that of no declared table is refused, or passed over, never taken for another', async () => {
+  const anywhere = { ...tombstone(), type: 'T' }
+  const row: MemoryEvent = { type: 'T', key: '{"id":1004}', data: anne }
+  const at = async (topic: string, event: MemoryEvent, more: Partial<DebeziumOptions>): Promise<unknown> => {
+    const projection = customers({ tables: { customers: {} }, ...more })
+    const store = memoryStore()
+    const log = memoryLog({ partitions: { [`${topic}/0`]: [event] } })
+    await runIn(world, { source: log, projection, store })
+    const state = await openState(store, { projection })
+    const rows = await state.scan('customers', null, 9)
+    await state.close()
+    return rows.length
+  }
+  for (const topic of ['mysql-server-1.inventory.orders', '__debezium-heartbeat.mysql-server-1', 'renamed']) {
+    const refused = { code: 'EVENT_TYPE_UNKNOWN', details: { actual: topic }, fix: expect.stringContaining('tables.NAME.topic') }
+    expect(await failureOf(at(topic, anywhere, {}))).toMatchObject(refused)
+    expect(await failureOf(at(topic, row, { form: 'unwrapped' }))).toMatchObject(refused)
+    expect(await at(topic, row, { form: 'unwrapped', otherTables: 'skip' })).toBe(0)
+  }
+  expect(await at('renamed', row, { form: 'unwrapped', tables: { customers: { topic: 'renamed' } } })).toBe(1)
+  expect(await at('renamed', change('c', null, anne), { tables: { customers: { topic: 'renamed' } } })).toBe(1)
+})
+
+test('a column that is declared is kept, though its name begins as what ExtractNewRecordState adds', async () => {
+  const row: MemoryEvent = { type: TOPIC, key: '{"id":1}', data: { id: 1, __v: 3, __op: 'c' } }
+  const typed = { customers: { columns: { id: 'int', __v: 'int' } } } as const
+  expect(await tableOf(customers({ form: 'unwrapped', tables: typed }), [row])).toEqual({ 1: { id: 1, __v: 3 } })
+  expect(await tableOf(customers({ form: 'unwrapped', tables: { customers: {} } }), [row])).toEqual({ 1: { id: 1 } })
+})
+
 test('what is no change event is refused with its fields, and rows alone only where they are declared', async () => {
   expect(await failureOf(tableOf(customers(), [{ type: TOPIC, key: '{"id":1}', data: anne }]))).toMatchObject({
     code: 'EVENT_INVALID', message: expect.stringContaining('first_name'), fix: expect.stringContaining("form: 'unwrapped'"),
+  })
+  expect(await failureOf(tableOf(customers({ form: 'unwrapped', tables: { customers: {} } }), [change('c', null, anne)]))).toMatchObject({
+    code: 'EVENT_INVALID', message: expect.stringContaining('rows alone'), fix: expect.stringContaining('ExtractNewRecordState'),
   })
 })
 
@@ -174,5 +258,7 @@ test('a table with columns in SQLite has the root of bytes in memory', async () 
 test('options that are not right are CONFIG_INVALID, naming the place', () => {
   expect(() => customers({ form: 'flat' as never })).toThrow(/form/)
   expect(() => customers({ tables: {} })).toThrow(/collections/)
+  expect(() => customers({ tables: { customers: {}, others: { table: 'customers' } } })).toThrow(/tables.others.table/)
+  expect(() => customers({ tables: { customers: { topic: 'cdc' }, orders: { topic: 'cdc' } } })).toThrow(/tables.orders.topic/)
   expect(() => customers({ tables: { customers: { colums: {} } as never } })).toThrow(/Did you mean columns/)
 })

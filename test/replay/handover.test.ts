@@ -95,7 +95,11 @@ test('done once, it is not done again: offsets of a group that went on are left 
   await give(at)
   at.group.members = ['service-1']
   at.group.position = new Map([['moves/0', 50], ['moves/1', 60]])
-  expect(await give(at)).toMatchObject({ outcome: 'handedOver', before: 'done', partitions: [{ committed: 50, position: 39 }, { committed: 60 }] })
+  grow(at, 30)
+  expect(await give(at)).toMatchObject({
+    outcome: 'handedOver', before: 'done', partitions: [{ committed: 50, position: 39, behind: 19 }, { committed: 60, behind: 9 }],
+  })
+  expect(await handOver(optionsOf(at))).toMatchObject({ outcome: 'handedOver', before: 'done', refusals: [] })
   expect(at.group.position.get('moves/0')).toBe(50)
   // Set back by hand, as a person may: that is the group's own matter by now.
   at.group.position = new Map([['moves/0', 3]])

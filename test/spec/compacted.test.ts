@@ -51,7 +51,7 @@ function busyLog(seed: number, partitions: readonly string[], { before = 60, wri
   return log
 }
 
-const small: Partial<ReplayOptions> = { batch: { events: 3 }, checkpoint: { bytes: 1 } }
+const small: Partial<ReplayOptions> = { batch: { events: 3 }, checkpoint: { bytes: 1, seconds: 0.01 } }
 
 describe('a compacted log', () => {
   test('is sealed where the reader stood at its end, however it is written and cleaned meanwhile: the last value of each key', async () => {
@@ -148,6 +148,16 @@ describe('a compacted log', () => {
     const [row] = await store.generations()
     expect([row?.checkpoint?.manifest, row?.checkpoint?.manifestHash]).toEqual([seal.manifest, seal.manifestHash])
     await run.close()
+  })
+
+  test('is sealed with what its source learned of the marks when it was asked for the seal', async () => {
+    const log = busyLog(15, ['p'], { writes: 0 })
+    const store = memoryStore()
+    await replay({ source: log, projection: latest, store }).done
+    const state = await openState(store, { projection: latest })
+    await state.close()
+    expect(log.looks).toBe(1)
+    expect(state.marks.get('p')?.proof).toBe(log.looks)
   })
 
   test('that appears while following is read to its end as well', async () => {

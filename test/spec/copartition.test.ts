@@ -89,6 +89,20 @@ describe("order 'copartition'", () => {
     expect(await failureOf(run(source, shared))).toMatchObject({ code: 'KEY_CROSSES_PARTITIONS', details: { key: 'all' } })
   })
 
+  test('nothing is kept of who owns a key, where the log proves it: unless topics have grown, or `keys` names others', async () => {
+    const keepsOwners = async (counts: readonly number[], more: object = {}): Promise<boolean> => {
+      const store = memoryStore()
+      await run(logOf(counts, written(counts, 30, 1)), journals(counts, more), { store })
+      const session = await store.open({ generation: 1, mode: 'read' })
+      const collections = await session.collections()
+      await session.close()
+      return collections.includes('$owners')
+    }
+    expect(await keepsOwners([3])).toBe(false)
+    expect(await keepsOwners([2, 3])).toBe(true)
+    expect(await keepsOwners([3], { keys: { Did: (event: any) => [{ collection: 'journals', key: event.key }] } })).toBe(true)
+  })
+
   test('the manifest depends on nothing but the log, also where topics have grown', async () => {
     const cases = fc.record({
       counts: fc.constantFrom([3], [2, 4], [2, 3]), log: fc.integer(), seed: fc.integer(), events: fc.integer({ min: 1, max: 9 }),
@@ -157,10 +171,30 @@ describe("order 'copartition'", () => {
     expect((await run(source, journals([2]), { until: last })).run.applied).toBe(domain.length)
   })
 
+  test('a seal of which another domain still waits for its time is that of a fixed replay: owners are of what is in the state', async () => {
+    const at = (key: string, recordedAt: number): MemoryEvent => ({ type: 'Did', key, data: { n: 0 }, recordedAt })
+    const [zero, one] = [0, 1].map((index) => KEYS.find((key) => indexOf(key, 2) === index) as string) as [string, string]
+    const source = memoryLog({ partitions: { 'orders/0': [at(zero, 0)], 'orders/1': [at(one, 50)], 'payments/0': [], 'payments/1': [] } })
+    const projection = journals([2], { keys: { Did: ({ key }: any) => [{ collection: 'journals', key }] } })
+    const store = memoryStore()
+    const following = replay({ source, projection, store, until: 'follow', checkpoint: { seconds: 0.01 } })
+    following.done.catch(() => {})
+    const seals = [await following.seal(), await following.seal()]
+    source.append('payments/1', at(one, 100))
+    let last = await following.seal()
+    while (!last.position.has('orders/1')) last = await following.seal()
+    await following.close()
+    for (const { seal, position } of [...seals, last]) {
+      const fixed = await run(source, projection, { until: position })
+      expect(seal.manifest).toMatchObject({ position: fixed.seal.manifest.position, control: fixed.seal.manifest.control, root: fixed.root })
+    }
+    expect([...last.position.keys()]).toEqual(['orders/0', 'orders/1'])
+  })
+
   test('followed, each seal is that of a fixed replay up to there', async () => {
     const all = written([2, 3], 25, 5)
     const source = logOf([2, 3], all.slice(0, 10))
-    const following = replay({ source, projection: journals([2, 3]), store: memoryStore(), until: 'follow' })
+    const following = replay({ source, projection: journals([2, 3]), store: memoryStore(), until: 'follow', checkpoint: { seconds: 0.01 } })
     following.done.catch(() => {})
     for await (const event of following) if (event.kind === 'phase' && event.phase === 'following') break
     for (const { partition, event } of all.slice(10)) {

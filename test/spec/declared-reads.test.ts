@@ -8,7 +8,7 @@ import { memoryLog, memoryStore, type MemoryEvent } from '../../adapters/memory/
 import {
   defineProjection, defineReducer, openState, stringifyJson, type EventSource, type Projection, type SealedRun, type Value,
 } from '../../src/index.js'
-import { failureOf, runIn, worldOf } from '../support/worlds.js'
+import { batchWith, failureOf, runIn, tampered, worldOf } from '../support/worlds.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'declared-reads-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -81,6 +81,20 @@ describe('declared reads', () => {
     expect(await givenBy(projection)).toEqual({ rate: 7, all: [{ rate: 7 }, { rate: 19 }] })
   })
 
+  test("are all that is asked for where partitions are merged, too", async () => {
+    const { memory } = sourcesOf([placed(order, { recordedAt: 1 }), placed(order, { recordedAt: 2 })])
+    const asked: unknown[] = []
+    const source = tampered(memory, (batch) => ({
+      ...batchWith(batch, Array.from({ length: batch.length }, (_, i) => ({ from: i, offset: batch.offsetAt(i) })), batch.through),
+      event(i, reads) {
+        asked.push(reads?.paths)
+        return batch.event(i, reads)
+      },
+    }))
+    await valueOf(projectionOf((data, put) => put(data.amount), { order: 'time' }), source)
+    expect(new Set(asked.map(String))).toEqual(new Set([String([...READS].sort())]))
+  })
+
   test('of a type win over those of the projection', async () => {
     const projection = projectionOf((data, put) => put(data.note), { events: { Placed: { reads: ['note'] } } })
     expect(await givenBy(projection)).toBe('gift')
@@ -115,6 +129,7 @@ describe('a field that is not declared', () => {
   test.each<[string, string, (data: any, put: (value: any) => void) => unknown]>([
     ['$.note', 'read', (data) => data.note],
     ['$.nowhere', 'read, though it is in no event', (data) => data.nowhere],
+    ['$.constructor', 'read, though every object inherits one', (data, put) => put(data.constructor === 'Ferrari')],
     ['$.note', 'asked for with in', (data) => 'note' in data],
     ['$.note', 'taken apart', ({ note }) => note],
     ['$.customer.name', 'read in an object', (data) => data.customer.name],
@@ -156,6 +171,11 @@ describe('a field that is not declared', () => {
     expect((await refusalOf(upcast((data) => ({ ...data, currency: 'EUR' })))).code).toBe('FIELD_NOT_DECLARED')
     expect(await givenBy(upcast((data) => ({ amount: data.amount * 2 })))).toBe(25)
     expect(await givenBy(upcast((data) => data))).toBe(12.5)
+    expect(await givenBy(upcast((data) => {
+      data.note = 'new'
+      data.amount += data.note.length
+      return data
+    }))).toBe(15.5)
     const valid = (schema: v.GenericSchema): Projection => projectionOf((data, put) => put(data.amount), { events: { Placed: { schema } } })
     expect(await givenBy(valid(v.object({ amount: v.number(), absent: v.optional(v.number()) })))).toBe(12.5)
     expect((await refusalOf(valid(v.object({ amount: v.number(), note: v.string() })))).details.path).toBe('$.note')

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { memoryLog, memoryStore, type MemoryEvent } from '../../adapters/memory/index.js'
-import { defineReducer, replay, type RunEvent } from '../../src/index.js'
+import { defineReducer, replay, type EventSource, type RunEvent } from '../../src/index.js'
 import { failureOf } from '../support/worlds.js'
 
 const counts = defineReducer<number>({ name: 'counts', version: 1, collection: 'counts', on: { Add: (n) => (n ?? 0) + 1 } })
@@ -45,6 +45,21 @@ describe('following', () => {
     for (;;) if ((await run.seal()).position.get('q') === 0) break
     source.append('q', add('a'))
     expect(await failureOf(run.done)).toMatchObject({ code: 'KEY_CROSSES_PARTITIONS', details: { partition: 'q', offset: 1, key: 'a' } })
+  })
+
+  test('a seal says of an open transaction that began when all before it was read', async () => {
+    const inner = memoryLog({ partitions: { p: [add('a')] } })
+    let open = {}
+    const source: EventSource = {
+      continuity: 'dense', check: (marks) => inner.check(marks), read: (...range) => inner.read(...range), close: () => inner.close(),
+      bounds: async () => new Map([...await inner.bounds()].map(([name, each]) => [name, { ...each, ...open }])),
+    }
+    const run = replay({ source, projection: counts, store: memoryStore(), until: 'follow' })
+    run.done.catch(() => {})
+    for await (const event of run) if (event.kind === 'phase' && event.phase === 'following') break
+    open = { behindOpenTransaction: { written: 9, producerId: '77' } }
+    expect((await run.seal()).behindOpenTransaction).toEqual([{ partition: 'p', last: 0, written: 9, producerId: '77' }])
+    await run.close()
   })
 
   test('close() stops it after a clean checkpoint', async () => {

@@ -94,6 +94,33 @@ describe('before the first seal there is no digest, and the keys are counted', (
   ])('%s is STATE_CORRUPT, not a seal', async (_name, change) => {
     expect(await afterStop(change)).toMatchObject({ code: 'STATE_CORRUPT', details: { collection: 'counts' } })
   })
+
+  test.each<[string, object]>([
+    ['$merge', { order: 'copartition', partitioner: { hash: () => 0, counts: [1] } }],
+    ['$held', { partitioner: { hash: (key: Uint8Array) => 5 * key.length, counts: [2, 3] } }],
+  ])('a lost row of %s is STATE_CORRUPT before the next event', async (collection, more) => {
+    const path = join(folder, `${files++}.db`)
+    // By the second hash `aa` moved from o/0 to o/1, which is read beside it: there its event is held.
+    const event = (key: string, recordedAt: number): MemoryEvent => ({ type: 'Add', key, recordedAt })
+    const partitions = collection === '$merge'
+      ? { 'o/0': [event('a', 1), event('a', 9)], 'p/0': [event('a', 2), event('a', 8)] }
+      : { 'o/0': [event('aa', 0)], 'o/1': [event('aa', 1), event('a', 2)], 'o/2': [event('a', 3)] }
+    const projection = defineReducer<number>({ name: 'counts', version: 1, collection: 'counts', on: { Add: (n) => (n ?? 0) + 1 }, ...more })
+    const cut = tampered(memoryLog({ partitions }), (batch) => {
+      if (batch.partition === (collection === '$merge' ? 'p/0' : 'o/2') && batch.through === partitions[batch.partition as 'o/0']!.length - 1) {
+        throw new Error('the network went away')
+      }
+      return batch
+    })
+    const options = { projection, batch: { events: 1 }, checkpoint: { bytes: 1 } }
+    await failureOf(runIn(worldOf(1), { ...options, store: sqlite({ path }), source: cut }))
+    const db = new Database(path)
+    const id = String(db.prepare('SELECT id FROM collections WHERE name = ?').pluck().get(collection))
+    expect(db.prepare(`DELETE FROM entries_${id} WHERE key = (SELECT min(key) FROM entries_${id})`).run().changes).toBe(1)
+    db.close()
+    expect(await failureOf(runIn(worldOf(1), { ...options, store: sqlite({ path }), source: memoryLog({ partitions }) })))
+      .toMatchObject({ code: 'STATE_CORRUPT', details: { collection } })
+  })
 })
 
 test('a seal re-reads what was written since the one before it', async () => {

@@ -52,7 +52,7 @@ describe('one log, one projection, one state', () => {
 
   test('100 random interleavings of the partitions do not change it', async () => {
     for (let seed = 0; seed < 100; seed++) expectSame(await rebuilt({ seed, batch: { events: 1 + (seed % 37) } }))
-  })
+  }, 120_000)
 
   test.each(['memory', 'sqlite'])('50 random restarts do not change it (%s)', async (kind) => {
     const random = seeded(11)

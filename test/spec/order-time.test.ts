@@ -155,13 +155,25 @@ describe("order 'time' of a log with holes", () => {
       expect(blind.seal.manifestHash).toBe(whole.seal.manifestHash)
     }), { numRuns: 25 })
   }, 120_000)
+
+  test('a cut may stand before holes, among them and behind them: each is the prefix of the same records', async () => {
+    const source = sparseLog([[null, 10, null, null, 40, null, null], [null, 20, 30, null, 50]])
+    for (const [until, applied] of Object.entries({
+      'p0@0': 0, 'p1@0': 0, 'p0@1': 1, 'p0@2': 1, 'p0@3': 1, 'p0@2,p1@0': 1, 'p0@3,p1@1': 2, 'p0@2,p1@3': 3, 'p0@5,p1@3': 4, 'p0@5,p1@4': 5,
+    })) {
+      expect((await runIn(worldOf(1), { source, projection: journal(), store: memoryStore(), until })).run.applied).toBe(applied)
+    }
+    for (const [until, fix] of [['p0@4,p1@1', 'Use --until p0@1,p1@1.'], ['p1@1', 'Use --until with a time: that is always a prefix.']] as const) {
+      expect(await failureOf(runIn(worldOf(1), { source, projection: journal(), store: memoryStore(), until }))).toMatchObject({ code: 'USAGE', fix })
+    }
+  })
 })
 
 describe("following with order 'time'", () => {
   const LATENESS_MS = 50
   const timed = journal({ time: { latenessMs: LATENESS_MS, futureMs: 1_000 } })
   const follow = async (source: MemoryLog, over: Partial<ReplayOptions> = {}): Promise<Run> => {
-    const run = replay({ source, projection: timed, store: memoryStore(), until: 'follow', ...over })
+    const run = replay({ source, projection: timed, store: memoryStore(), until: 'follow', checkpoint: { seconds: 0.01 }, ...over })
     run.done.catch(() => {})
     for await (const event of run) if (event.kind === 'phase' && event.phase === 'following') break
     return run
@@ -172,7 +184,7 @@ describe("following with order 'time'", () => {
     const random = seeded(4)
     const source = logOf({ a: [0], b: [], c: [] })
     const store = memoryStore()
-    const run = await follow(source, { store, checkpoint: { bytes: 1 }, batch: { events: 3 } })
+    const run = await follow(source, { store, checkpoint: { bytes: 1, seconds: 0.01 }, batch: { events: 3 } })
     let applied = 0
     for (let step = 1; step <= 20; step++) {
       // Within a partition and between them, times are out of order by less than the lateness.

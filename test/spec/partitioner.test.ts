@@ -6,6 +6,8 @@ import { defineProjection, openState, plan, replay, type ReplayOptions, type Sea
 import { givenIn, type GivenEvent } from '../../src/conformance/given.js'
 import type { Purity } from '../../src/replay/api.js'
 import { crc32, hashFunction, murmur2 } from '../../src/log/partitioner.js'
+import { HELD, type HeldRange } from '../../src/replay/held.js'
+import { readEngineCollection } from '../../src/replay/state.js'
 import { auditRebuild } from '../../src/verify/audit.js'
 import { failureOf, runIn, seeded, worldOf } from '../support/worlds.js'
 
@@ -104,6 +106,17 @@ describe('a declared partitioner', () => {
       code: 'PARTITIONER_UNPROVED', exitCode: 8,
       details: { partition: `orders/${(home + 1) % 4}`, offset: 0, key: 'key-1', expected: `orders/${home}` },
     })
+  })
+
+  test('names it after what is wrong with an event before it in the same delivery', async () => {
+    const [zero, one] = [0, 1].map((index) => KEYS.find((key) => murmurIndex(key, 2) === index) as string) as [string, string]
+    const at = (key: string, n: number): MemoryEvent => ({ type: 'Did', key, data: { n } })
+    const source = memoryLog({ partitions: { 'orders/0': [at(zero, 0), at(zero, -1), at(one, 2), at(zero, 3)], 'orders/1': [] } })
+    const projection = journals({ partitioner: { hash: 'murmur2', counts: [2] },
+      on: { Did: (state: any, event: any) => { if (event.data.n < 0) throw new Error('too few'); state.journals.put(event.key, [event.data.n]) } } })
+    expect(await failureOf(run(source, projection))).toMatchObject({ code: 'HANDLER_FAILED', details: { offset: 1 } })
+    const accept = ['HANDLER_FAILED=orders/0@1']
+    expect(await failureOf(run(source, projection, { accept }))).toMatchObject({ code: 'PARTITIONER_UNPROVED', details: { offset: 2 } })
   })
 
   test('a record without a key may lie anywhere', async () => {
@@ -206,7 +219,7 @@ describe('a topic that has grown', () => {
     const source = memoryLog({ partitions: before })
     const one = await run(memoryLog({ partitions: whole }), projection)
     let interrupted = 0
-    for (let turns = 80; ; turns += 3) {
+    for (let turns = 80; ; turns += 6) {
       const store = memoryStore()
       const over = { store, batch: { events: 1 }, checkpoint: { bytes: 1 } }
       const ended = await stoppedAfter(turns, source, projection, over).then(() => true, () => false)
@@ -220,6 +233,24 @@ describe('a topic that has grown', () => {
     }
     expect(interrupted).toBeGreaterThan(3)
   }, 120_000)
+
+  test('events that are held twice between two checkpoints are released twice, also where the digest is kept up', async () => {
+    const counts = [3, 4, 5]
+    const projection = journals({ partitioner: { hash: 'murmur2', counts } })
+    const log = (most?: number) => memoryLog({ partitions: grownLog(counts, keysFor(counts, 60), 30, 11, most) })
+    const one = await run(log(), projection)
+    let resumed = 0
+    for (let turns = 40; turns < 160; turns += 5) {
+      const store = memoryStore()
+      await run(log(40), projection, { store })
+      const ended = await stoppedAfter(turns, log(80), projection, { store, batch: { events: 1 }, checkpoint: { bytes: 1 } }).then(() => true, () => false)
+      if (ended) break
+      const held = await readHeld(store)
+      if (held.some(({ after, released }) => released > after)) resumed++
+      expect((await run(log(), projection, { store })).root).toBe(one.root)
+    }
+    expect(resumed).toBeGreaterThan(0)
+  }, 60_000)
 
   test('a key that comes back to its old partition is not proved: which of its events are the later ones is nowhere', async () => {
     const key = Array.from({ length: 500 }, (_, i) => `k${i}`).find((text) => {
@@ -267,7 +298,7 @@ describe('a topic that has grown', () => {
     const source = memoryLog({ partitions: grownLog([2], KEYS, 20, 3) })
     const projection = journals({ partitioner: { hash: 'murmur2', counts: [2, 3] } })
     const store = memoryStore()
-    const following = replay({ source, projection, store, until: 'follow', checkpoint: { bytes: 1 } })
+    const following = replay({ source, projection, store, until: 'follow', checkpoint: { bytes: 1, seconds: 0.01 } })
     following.done.catch(() => {})
     for await (const event of following) if (event.kind === 'phase' && event.phase === 'following') break
     for (let n = 100; n < 103; n++) {
@@ -324,6 +355,13 @@ async function auditOf(source: MemoryLog, projection: any, store: ReturnType<typ
   const audit = await auditRebuild({ source, projection, session, world: worldIn(3), signal: new AbortController().signal, rounds: 3 })
   await session.close()
   return audit
+}
+
+async function readHeld(store: ReturnType<typeof memoryStore>): Promise<HeldRange[]> {
+  const session = await store.open({ generation: 1, mode: 'read' })
+  const held = await readEngineCollection<HeldRange>(session, HELD, session.checkpoint)
+  await session.close()
+  return [...held.values()]
 }
 
 /** Stops after so many turns of the log. Ends well where the log is shorter. */

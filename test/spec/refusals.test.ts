@@ -283,8 +283,9 @@ describe('where a run may end', () => {
 describe('options', () => {
   test.each<[string, object, string]>([
     ['an unknown option', { untill: 'head' }, 'CONFIG_INVALID'],
-    ['workers', { workers: 2 }, 'OPTION_DEFERRED'],
-    ['a shard', { shard: '1/2' }, 'OPTION_DEFERRED'],
+    ['a baseline', { baseline: 'snapshot' }, 'OPTION_DEFERRED'],
+    ['a shard that is none', { shard: '1/2' }, 'CONFIG_INVALID'],
+    ['a shard beyond the last', { shard: { index: 2, of: 2 } }, 'CONFIG_INVALID'],
     ['no source', { source: undefined }, 'CONFIG_INVALID'],
     ['no such switch', { switch: 'never' }, 'CONFIG_INVALID'],
     ['a negative amount', { memoryBytes: -1 }, 'CONFIG_INVALID'],

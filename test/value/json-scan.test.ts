@@ -151,6 +151,16 @@ describe('scanning JSON', () => {
     expect(plain(given)).toEqual([['type', 'Order'], ['key', null], ['data', [['amount', 5]]]])
   })
 
+  test('names that are data, ever new ones, are passed over, and read', () => {
+    const reads = compileReads(['amount', 'late'], 'Order')
+    const scanner = new JsonScanner(reads.root)
+    for (let round = 0; round < 5; round++) {
+      const ids = Array.from({ length: 300 }, (_, i) => [`id-${round}-${i}`, i] as const)
+      const given = { ...Object.fromEntries(ids), amount: round, ...Object.fromEntries(ids.map(([id]) => [`${id}-more`, '}'])), late: [round] }
+      expect(plain(read(JSON.stringify(given), reads, scanner))).toEqual([['amount', round], ['late', [round]]])
+    }
+  })
+
   test('objects of more than thirty fields are read too', () => {
     const names = Array.from({ length: 40 }, (_, i) => `field${i}`)
     const reads = compileReads(names, 'Order')

@@ -108,8 +108,9 @@ function logicalOf(attributes: Attributes, type: AvroType): AvroType {
   switch (attributes['logicalType']) {
     case 'uuid': return type.kind === 'string' || size === 16 ? { kind: 'uuid', scale: 0, size } : type
     case 'decimal': {
-      const scale = attributes['scale'] ?? 0
-      const isScale = typeof scale === 'number' && Number.isSafeInteger(scale) && scale >= 0 && scale <= MAX_SCALE
+      const { precision, scale = 0 } = attributes
+      const isScale = Number.isSafeInteger(precision) && typeof scale === 'number' && Number.isSafeInteger(scale)
+        && scale >= 0 && scale <= Math.min(precision as number, MAX_SCALE)
       return isScale && (type.kind === 'bytes' || size !== null) ? { kind: 'decimal', scale, size } : type
     }
     default: return type

@@ -40,12 +40,10 @@ function valueOf(type: AvroType, cursor: Cursor): unknown {
     case 'double': return cursor.float64()
     case 'bytes': return cursor.copy(cursor.count())
     case 'string': return cursor.text(cursor.count())
-    case 'fixed':
-      if (type.size === 0) cursor.free()
-      return cursor.copy(type.size)
+    case 'fixed': return fixed(type.size, cursor)
     case 'enum': return symbolOf(type.symbols, cursor)
     case 'uuid': return type.size === null ? uuid(cursor.text(cursor.count())) : uuid(Buffer.from(cursor.copy(16)).toString('hex'))
-    case 'decimal': return decimal(cursor.copy(type.size ?? cursor.count()), type.scale)
+    case 'decimal': return decimal(type.size === null ? cursor.copy(cursor.count()) : fixed(type.size, cursor), type.scale)
     case 'array': return arrayOf(type.items, cursor)
     case 'map': return mapOf(type.items, cursor)
     case 'union': return branchOf(type.branches, cursor)
@@ -107,6 +105,11 @@ function symbolOf(symbols: readonly string[], cursor: Cursor): string {
   const symbol = typeof index === 'number' ? symbols[index] : undefined
   if (symbol === undefined) throw new Unreadable(`has symbol ${index} of an enum that has ${symbols.length}`)
   return symbol
+}
+
+function fixed(size: number, cursor: Cursor): Uint8Array {
+  if (size === 0) cursor.free()
+  return cursor.copy(size)
 }
 
 function booleanOf(cursor: Cursor): boolean {

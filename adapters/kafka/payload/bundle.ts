@@ -49,7 +49,8 @@ async function readBundle(path: string): Promise<Bundle['schemas']> {
 
 function isSchema(schema: Partial<RegisteredSchema> | null): boolean {
   return typeof schema?.schema === 'string' && ['AVRO', 'PROTOBUF', 'JSON'].includes(schema.schemaType ?? '')
-    && Array.isArray(schema.references) && schema.references.every((reference) => typeof reference.name === 'string' && isSchema(reference))
+    && Array.isArray(schema.references)
+    && schema.references.every((reference) => typeof reference?.name === 'string' && isSchema(reference))
 }
 
 function invalid(path: string, what: string, cause?: unknown): RehydrateError {

@@ -1,6 +1,7 @@
 import { checkOptions, RehydrateError } from '../../../src/index.js'
+import { requireText } from '../security-options.js'
 import { BundledSchemas } from './bundle.js'
-import { RegistryClient, type RegistryAccess, type SchemaStore } from './registry.js'
+import { isRegistryAddress, RegistryClient, type RegistryAccess, type SchemaStore } from './registry.js'
 import type { PayloadKind } from './value.js'
 
 /** Where the schemas of values in Confluent's wire format are: a registry, or a file that saveBundle() wrote of one. */
@@ -43,16 +44,15 @@ export function checkPayloadOptions({ payload, registry, key }: PayloadOptions):
 
 function checkAccess({ url, auth }: Partial<RegistryAccess>): void {
   const isSecret = typeof url === 'object' && typeof url.reveal === 'function'
-  // A password in an address ends up in logs.
-  const isAddress = typeof url === 'string' && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol) && new URL(url).username === ''
-  // Nor is what was given shown.
-  if (!isSecret && !isAddress) throw invalid('registry.url', 'an http or https address without credentials in it', undefined)
+  // What was given is not shown: a password may be in it.
+  if (!isSecret && !isRegistryAddress(url)) throw invalid('registry.url', 'an http or https address without credentials in it', undefined)
   if (auth === undefined) return
   checkOptions('kafka(): registry.auth', auth, ['username', 'password', 'token'])
   const isToken = 'token' in auth && !('username' in auth) && !('password' in auth)
   if (!isToken && !('username' in auth && 'password' in auth && !('token' in auth))) {
     throw invalid('registry.auth', '{ username, password } or { token }', undefined)
   }
+  for (const [name, text] of Object.entries(auth)) requireText(`registry.auth.${name}`, text)
 }
 
 /** Inert until it is asked. */

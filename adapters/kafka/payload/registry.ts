@@ -1,5 +1,6 @@
 import { RehydrateError, type Secret } from '../../../src/index.js'
 import { unlessAborted, untilDone } from '../retry.js'
+import { textOf, type KafkaText } from '../security.js'
 
 /** A schema as a registry keeps it, with the texts of all that it refers to. */
 export interface RegisteredSchema {
@@ -19,9 +20,10 @@ export interface SchemaStore {
   close(): void
 }
 
+/** Texts, secrets or `{ file }`, which is read for each question. */
 export type RegistryAuth =
-  | { readonly username: string | Secret; readonly password: string | Secret }
-  | { readonly token: string | Secret }
+  | { readonly username: KafkaText; readonly password: KafkaText }
+  | { readonly token: KafkaText }
 
 export interface RegistryAccess {
   /** Of a registry with Confluent's API, e.g. `https://registry.example:8081`. */
@@ -38,8 +40,8 @@ const GIVE_UP_AFTER_MS = 120_000
 export class RegistryClient implements SchemaStore {
   readonly #access: RegistryAccess
   readonly #giveUpAfterMs: number
-  /** Under way or there; the oldest go first. */
-  readonly #schemas = new Map<string, Promise<RegisteredSchema | null>>()
+  /** Answers under way or there, by path; the oldest go first. */
+  readonly #answers = new Map<string, Promise<Answer | null>>()
   /** Several wait for one answer: who no longer wants it must not end it for the others. */
   #closing = new AbortController()
 
@@ -49,14 +51,14 @@ export class RegistryClient implements SchemaStore {
   }
 
   schema(id: number, signal: AbortSignal): Promise<RegisteredSchema | null> {
-    return unlessAborted(this.#once(`schemas/ids/${id}`, 0), [signal])
+    return unlessAborted(this.#schemaAt(`schemas/ids/${id}`, []), [signal])
   }
 
   async schemasOf(subjects: readonly string[], signal: AbortSignal): Promise<readonly RegisteredSchema[]> {
     const found = subjects.map(async (subject) => {
       const path = `subjects/${encodeURIComponent(subject)}/versions`
       const versions = (await this.#get(path) ?? []) as readonly number[]
-      return await Promise.all(versions.map((version) => this.#once(`${path}/${version}`, 0)))
+      return await Promise.all(versions.map((version) => this.#schemaAt(`${path}/${version}`, [])))
     })
     return (await unlessAborted(Promise.all(found), [signal])).flat().filter((schema) => schema !== null)
   }
@@ -77,40 +79,47 @@ export class RegistryClient implements SchemaStore {
     return ids
   }
 
-  #once(path: string, deep: number): Promise<RegisteredSchema | null> {
-    const known = this.#schemas.get(path)
+  /** `trail`: the paths of those that refer to it, one to the next. */
+  async #schemaAt(path: string, trail: readonly string[]): Promise<RegisteredSchema | null> {
+    if (trail.includes(path)) throw noRegistry(path, 'refers to itself, by way of others')
+    if (trail.length > MAX_REFERENCES_DEEP) throw noRegistry(path, `lies behind ${MAX_REFERENCES_DEEP} references in a row`)
+    const answer = await this.#once(path)
+    if (answer === null) return null
+    const references = await Promise.all(answer.references.map(async ({ name, subject, version }) => {
+      const found = await this.#schemaAt(`subjects/${encodeURIComponent(subject)}/versions/${version}`, [...trail, path])
+      if (found === null) throw noRegistry(path, `refers to ${subject} in version ${version}, which is not there`)
+      return { name, ...found }
+    }))
+    return { schemaType: answer.schemaType, schema: answer.schema, references }
+  }
+
+  #once(path: string): Promise<Answer | null> {
+    const known = this.#answers.get(path)
     if (known !== undefined) return known
-    const asked = this.#ask(path, deep)
-    this.#schemas.set(path, asked)
-    const forget = (): unknown => this.#schemas.get(path) === asked && this.#schemas.delete(path)
+    const asked = this.#ask(path)
+    this.#answers.set(path, asked)
+    const forget = (): unknown => this.#answers.get(path) === asked && this.#answers.delete(path)
     // A schema that is not there may come.
-    asked.then((schema) => schema ?? forget(), forget)
-    if (this.#schemas.size > MAX_CACHED) this.#schemas.delete(this.#schemas.keys().next().value as string)
+    asked.then((answer) => answer ?? forget(), forget)
+    if (this.#answers.size > MAX_CACHED) this.#answers.delete(this.#answers.keys().next().value as string)
     return asked
   }
 
-  async #ask(path: string, deep: number): Promise<RegisteredSchema | null> {
-    if (deep > MAX_REFERENCES_DEEP) throw noRegistry(path, `refers to others ${MAX_REFERENCES_DEEP} times in a row`)
+  async #ask(path: string): Promise<Answer | null> {
     const answer = await this.#get(path) as Partial<Answer> | null
     if (answer === null) return null
     const { schema, schemaType = 'AVRO', references = [] } = answer
     if (typeof schema !== 'string' || !TYPES.has(schemaType)) throw noRegistry(path, 'is no schema of Avro, Protobuf or JSON')
-    const resolved = await Promise.all(references.map(async ({ name, subject, version }) => {
-      const place = `subjects/${encodeURIComponent(subject)}/versions/${version}`
-      const found = await this.#once(place, deep + 1)
-      if (found === null) throw noRegistry(path, `refers to ${subject} in version ${version}, which is not there`)
-      return { name, ...found }
-    }))
-    return { schemaType, schema, references: resolved }
+    return { schema, schemaType, references }
   }
 
   /** The JSON at a path; null for 404. */
-  #get(path: string): Promise<unknown> {
+  async #get(path: string): Promise<unknown> {
     const { signal } = this.#closing
-    const url = `${textOf(this.#access.url).replace(/\/+$/, '')}/${path}`
-    const headers = { accept: 'application/vnd.schemaregistry.v1+json, application/json', ...authorization(this.#access.auth) }
-    return untilDone(`Asking the schema registry for ${path}`, this.#giveUpAfterMs, [signal], async () => {
-      const answer = await fetch(url, { headers, signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]) })
+    const url = `${addressOf(this.#access.url)}/${path}`
+    const headers = await headersOf(this.#access.auth)
+    return await untilDone(`Asking the schema registry for ${path}`, () => this.#giveUpAfterMs, [signal], async () => {
+      const answer = await fetch(url, { headers, signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]) }).catch(explain)
       if (answer.ok) return await answer.json() as unknown
       await answer.body?.cancel()
       if (answer.status === 404) return null
@@ -130,14 +139,48 @@ interface Answer {
 
 const TYPES: ReadonlySet<string> = new Set(['AVRO', 'PROTOBUF', 'JSON'])
 
-function authorization(auth: RegistryAuth | undefined): { authorization?: string } {
-  if (auth === undefined) return {}
-  if ('token' in auth) return { authorization: `Bearer ${textOf(auth.token)}` }
-  return { authorization: `Basic ${Buffer.from(`${textOf(auth.username)}:${textOf(auth.password)}`).toString('base64')}` }
+/** Credentials in an address end up in messages and logs: they have options of their own. */
+export function isRegistryAddress(url: unknown): boolean {
+  if (typeof url !== 'string' || !URL.canParse(url)) return false
+  const { protocol, username, password } = new URL(url)
+  return /^https?:$/.test(protocol) && username === '' && password === ''
 }
 
-function textOf(text: string | Secret): string {
-  return typeof text === 'string' ? text : text.reveal()
+/** Without slashes at its end. CONFIG_INVALID, which does not show what was given. */
+function addressOf(url: string | Secret): string {
+  const address = typeof url === 'string' ? url : url.reveal()
+  if (isRegistryAddress(address)) return address.replace(/\/+$/, '')
+  throw new RehydrateError('CONFIG_INVALID', {
+    message: 'The address of the schema registry must be an http or https address without credentials in it.', path: 'registry.url',
+    fix: 'Give the credentials as registry: { auth: { username, password } }.',
+  })
+}
+
+/** CONFIG_INVALID, which does not show what was given. */
+async function headersOf(auth: RegistryAuth | undefined): Promise<Headers> {
+  const headers = new Headers({ accept: 'application/vnd.schemaregistry.v1+json, application/json' })
+  if (auth === undefined) return headers
+  const value = 'token' in auth ? `Bearer ${await textOf('registry.auth.token', auth.token)}`
+    : `Basic ${Buffer.from(await passwordOf(auth)).toString('base64')}`
+  try {
+    headers.set('authorization', value)
+  } catch {
+    throw new RehydrateError('CONFIG_INVALID', {
+      message: 'The token for the schema registry can not be sent: it has characters that no header may have.', path: 'registry.auth.token',
+    })
+  }
+  return headers
+}
+
+/** Of a fetch that failed, the message says nothing; what is behind it does. */
+function explain(error: unknown): never {
+  const { message, cause } = error as Error
+  const { message: why, code } = (cause ?? {}) as { message?: string; code?: string }
+  throw new Error(`${message}: ${why || (code ?? 'no reason is given')}`, { cause: error })
+}
+
+async function passwordOf({ username, password }: Exclude<RegistryAuth, { token: KafkaText }>): Promise<string> {
+  return `${await textOf('registry.auth.username', username)}:${await textOf('registry.auth.password', password)}`
 }
 
 function noRegistry(path: string, what: string): RehydrateError {
@@ -149,7 +192,7 @@ function noRegistry(path: string, what: string): RehydrateError {
 
 function refused(status: number): RehydrateError {
   return new RehydrateError('CONFIG_INVALID', {
-    message: `The schema registry refuses who asks (${status}).`, path: 'registry.auth', actual: status,
+    message: `The schema registry does not let us in (${status}).`, path: 'registry.auth', actual: status,
     fix: 'Check registry: { auth } of kafka(): { username, password } or { token }.',
   })
 }

@@ -30,6 +30,12 @@ export interface ReadCloudEvent extends ReadValue {
 
 const NOTHING: ReadValue = { value: null, schema: null, isWide: false }
 const STRUCTURED = 'application/cloudevents'
+
+/** Is a content type, in any letters, that of a CloudEvent in one piece? */
+export function isStructured(contentType: string): boolean {
+  return contentType.slice(0, STRUCTURED.length).toLowerCase() === STRUCTURED
+}
+
 const ATTRIBUTE = 'ce_'
 
 /**
@@ -84,11 +90,12 @@ export class ValueReader {
   cloudEvent(record: RawRecord, headers: Readonly<Record<string, string>>): ReadCloudEvent | null {
     const refuse = (what: string, actual?: unknown): Error => invalidPayload(this.#place(record), what, actual)
     const contentType = headers['content-type'] ?? null
-    const isBinary = Object.hasOwn(headers, `${ATTRIBUTE}specversion`) && contentType?.startsWith(STRUCTURED) !== true
+    const isWhole = contentType !== null && isStructured(contentType)
+    const isBinary = Object.hasOwn(headers, `${ATTRIBUTE}specversion`) && !isWhole
     if (!isBinary) {
       if (record.value === null) return null
-      const format = contentType?.startsWith(STRUCTURED) === true ? contentType.slice(STRUCTURED.length) : '+json'
-      if (!/^\+json\s*(;|$)/.test(format)) throw refuse(`is a CloudEvent of a form that is not read: ${contentType}`)
+      const format = isWhole ? contentType.slice(STRUCTURED.length) : '+json'
+      if (!/^\+json\s*(;|$)/i.test(format)) throw refuse(`is a CloudEvent of a form that is not read: ${contentType}`)
       const read = this.#json(record, record.value)
       if (!isObject(read.value)) throw refuse('is no CloudEvent: its value is not an object')
       const value = cloudEventData(read.value, refuse)

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { kafka, type KafkaSasl, type KafkaSsl, type KafkaText } from '../../../adapters/kafka/index.js'
+import { kafka, type KafkaSasl, type KafkaSsl, type KafkaText, type KafkaToken } from '../../../adapters/kafka/index.js'
 import { kafkajsPort, type KafkajsOptions } from '../../../adapters/kafka/port-kafkajs.js'
 import type { KafkaPort } from '../../../adapters/kafka/port.js'
+import { securityOf } from '../../../adapters/kafka/security.js'
 import { env } from '../../../src/index.js'
 import { failureOf } from '../../support/worlds.js'
 import { encodeBatch } from './encode-batch.js'
@@ -82,6 +83,10 @@ describe('credentials, against a cluster that says how long they count', () => {
     const down = async (): Promise<never> => { throw new Error('the identity provider is down') }
     const failure = await failureOf(readOnce(open({ sasl: { mechanism: 'oauthbearer', token: down }, giveUpAfterMs: 100 })))
     expect(failure).toMatchObject({ code: 'SOURCE_UNREACHABLE', message: expect.stringContaining('sasl.token threw: the identity provider is down') })
+    const late = (token: () => Promise<KafkaToken>): Promise<unknown> => failureOf(securityOf(false, { mechanism: 'oauthbearer', token }, 20))
+    expect(await late(() => new Promise(() => {}))).toMatchObject({ message: 'sasl.token has given no token for 20 ms.' })
+    expect(await late(() => Promise.reject(null))).toMatchObject({ message: 'sasl.token threw: null' })
+    expect(await late(async () => ({ value: env('REHYDRATE_NO_SUCH').reveal() }))).toMatchObject({ code: 'CONFIG_INVALID' })
   })
 
   test('a password in a file is read for each connection, so that another one counts from then on', async () => {

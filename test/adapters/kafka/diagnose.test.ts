@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kafka } from '../../../adapters/kafka/index.js'
 import type { Finding } from '../../../src/index.js'
 import { canHaveKafka, kafkaBroker, type TestBroker } from '../../support/kafka.js'
+import { PaperCluster } from './paper-cluster.js'
 
 const HOUR_MS = 3_600_000
 
@@ -25,10 +26,10 @@ describe.skipIf(!canHaveKafka('what doctor finds of a real broker'))('what docto
     await broker.produce(topic, [{ value: '{}' }, { value: '{}' }], { compression: 1 })
     const findings = await found(topic)
     expect(new Set(findings.map(({ is }) => is))).toEqual(new Set(['good']))
-    expect(of(findings, 'brokers')?.text).toMatch(/^Cluster \S+ answers: 2 partitions, 2 offsets, 0\.0 MB\.$/)
+    expect(of(findings, 'brokers')?.text).toMatch(/^Cluster \S+ answers: 2 partitions, 2 offsets, 0\.\d kB\.$/)
     expect(of(findings, 'retention')?.text).toBe('Records do not expire by age.')
-    expect(of(findings, 'codecs')?.text).toBe('The first batches are compressed by: gzip. They can be read.')
-    expect(of(findings, 'access')?.text).toContain(`--operation Read --operation Describe --operation DescribeConfigs --topic ${topic}`)
+    expect(of(findings, 'codecs')?.text).toBe('The first batches are compressed by gzip; they can be read.')
+    expect(of(findings, 'access, granted by')?.text).toContain(`--operation Read --operation DescribeConfigs --topic ${topic}`)
   })
 
   test('records that expire before a replay is done are bad, with both times; those that do not are good', async () => {
@@ -65,4 +66,18 @@ describe.skipIf(!canHaveKafka('what doctor finds of a real broker'))('what docto
   test('a topic that is not there is said at once', async () => {
     await expect(found('no-such-topic')).rejects.toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringContaining('no-such-topic') })
   })
+})
+
+test('doctor does not say that nothing expires where the oldest record can not be read', async () => {
+  const cluster = new PaperCluster()
+  cluster.retentionMs = HOUR_MS
+  const retention = async (): Promise<Finding | undefined> => {
+    return (await cluster.source().diagnose({ replayMs: 1 })).find(({ what }) => what === 'retention of t')
+  }
+  expect(await retention()).toMatchObject({ is: 'good', text: 'There is no record that could expire.' })
+  cluster.put([0, 1])
+  expect(await retention()).toMatchObject({ is: 'bad', text: expect.stringContaining('deleted at any moment') })
+  const { bytes } = cluster.batches[0]!
+  bytes[bytes.length - 1]! ^= 1
+  expect(await retention()).toMatchObject({ is: 'doubtful', text: expect.stringContaining('not known') })
 })

@@ -90,6 +90,7 @@ describe('the event option', () => {
   })
 
   test('refuses parts that are not what they must be', async () => {
+    expect(eventOf({ value: { type: 'Moved', data: 1, recordedAt: '2026-01-31' } }).recordedAtMs).toBe(Date.UTC(2026, 0, 31))
     for (const [part, value] of [['type', 3], ['key', 3], ['id', {}], ['recordedAt', '2026-02-30T00:00:00Z'], ['recordedAt', 'noon'], ['schemaVersion', 0]]) {
       expect((await refusalOf({ value: { type: 'T', data: 1 } }, { [part as string]: () => value })).code).toBe('EVENT_SHAPE_UNKNOWN')
     }
@@ -148,11 +149,13 @@ describe('kafka()', () => {
     ['a registry without an address', { registry: {} }, 'CONFIG_INVALID'],
     ['a registry with credentials in its address', { registry: { url: 'http://u:p@r' } }, 'CONFIG_INVALID'],
     ['a registry with half of its credentials', { registry: { url: 'http://r', auth: { username: 'u' } } }, 'CONFIG_INVALID'],
+    ['a registry with a password that is none', { registry: { url: 'http://r', auth: { username: 'u', password: undefined } } }, 'CONFIG_INVALID'],
     ['a registry and a bundle', { registry: { url: 'http://r', bundle: 'b.json' } }, 'CONFIG_INVALID'],
     ['a registry for bytes', { registry: { url: 'http://r' }, payload: 'raw' }, 'CONFIG_INVALID'],
     ['keys of a registry without one', { key: 'registry' }, 'CONFIG_INVALID'],
     ['another form of keys', { key: 'json' }, 'CONFIG_INVALID'],
     ['a selector that selects nothing', { event: { type: { topic: false } } }, 'CONFIG_INVALID'],
+    ['limits, which are those of the job', { limits: { inFlightBytes: 1 } }, 'CONFIG_INVALID'],
     ['a group', { group: 'g' }, 'OPTION_DEFERRED'],
   ])('refuses %s', async (_what, more, code) => {
     expect((await failureOf((async () => kafka({ ...good, ...more } as KafkaOptions))())).code).toBe(code)

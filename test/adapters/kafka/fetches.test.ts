@@ -142,9 +142,9 @@ describe('fetches of many partitions', () => {
     cluster.requests.length = 0
     const waiting = [0, 1, 2, 3, 4, 5].map((partition) => fetch(partition))
     await sleep(700)
-    // At 0, 50, 150, 350 … ms: once for all, whatever their number.
-    expect(cluster.requests.filter(({ api }) => api === 3).length).toBeLessThanOrEqual(4)
-    expect(cluster.fetches.length).toBeLessThanOrEqual(5)
+    // At 0, 50, 150, 350 … ms, once for all: four or five of each. One by one they would be 24, without pauses hundreds.
+    expect(cluster.requests.filter(({ api }) => api === 3).length).toBeLessThanOrEqual(10)
+    expect(cluster.fetches.length).toBeLessThanOrEqual(10)
     cluster.partitionErrors.clear()
     expect((await Promise.all(waiting)).map(has)).toEqual([true, true, true, true, true, true])
   })

@@ -16,6 +16,7 @@ export class PaperCluster implements KafkaPort {
   topicId = 'topic-1'
   compacted: boolean | null = false
   deleteRetentionMs: number | null = 86_400_000
+  retentionMs = Infinity
   startOffset = 0
   /** Where the readable log ends, exclusive; null: behind the last batch. */
   end: number | null = null
@@ -69,8 +70,8 @@ export class PaperCluster implements KafkaPort {
 
   async describe(): Promise<ClusterView> {
     const partitions = [{ partition: 0, leaderEpoch: 3 }]
-    const { topicId, compacted, deleteRetentionMs } = this
-    const rest = { minCompactionLagMs: 0, retentionMs: Infinity, retentionBytes: Infinity, timestampType: 'create' } as const
+    const { topicId, compacted, deleteRetentionMs, retentionMs } = this
+    const rest = { minCompactionLagMs: 0, retentionMs, retentionBytes: Infinity, timestampType: 'create' } as const
     return { clusterId: 'paper', topics: new Map(this.gone ? [] : [['t', { topicId, partitions, compacted, deleteRetentionMs, ...rest }]]) }
   }
 

@@ -105,6 +105,22 @@ describe('the port over kafkajs, against a cluster that misbehaves', () => {
     }
   })
 
+  test('brokers that never let us in are given up sooner, with what may be wrong; an outage after that is waited out', async () => {
+    port = open({ firstContactMs: 150, giveUpAfterMs: 20_000 })
+    await fetch()
+    cluster.partitionErrors.set(0, 6)
+    const waiting = fetch()
+    await new Promise((done) => { setTimeout(done, 600) })
+    cluster.partitionErrors.clear()
+    expect((await waiting).records).not.toHaveLength(0)
+    cluster.close()
+    port = open({ firstContactMs: 150, giveUpAfterMs: 3_600_000 })
+    expect(await failureOf(port.describe(['t']))).toMatchObject({
+      code: 'SOURCE_UNREACHABLE', message: expect.stringMatching(/^No broker has let us in yet \(127.*\)\. Asking for the topics t .*ECONNREFUSED/),
+      details: { fix: expect.stringContaining('`ssl` and `sasl`') },
+    })
+  })
+
   test('what a broker says of damage and of permissions ends it at once, by name', async () => {
     cluster.partitionErrors.set(0, 2)
     expect(await failureOf(fetch())).toMatchObject({ code: 'LOG_CORRUPT', details: { partition: 't/0' } })

@@ -45,7 +45,7 @@ describe.skipIf(!canHaveKafka('ready-made projections over real topics'))('ready
     ]
     await broker.produce(topic, events.map(({ key, data }) => ({ key: key!, value: data === null ? null : stringifyJson(data!) })))
     const columns = { id: 'int', first_name: 'text', last_name: 'text', email: 'text' } as const
-    const projection = debezium({ name: 'inventory', version: 1, tables: { customers: { columns } } })
+    const projection = debezium({ name: 'inventory', version: 1, tables: { customers: { topic, columns } } })
     expect(await tableOf(topic, projection, 'customers')).toEqual({ 1005: kept, 1006: { ...anne, id: 1006 } })
   })
 })

@@ -27,6 +27,12 @@ describe('a CloudEvent', () => {
     expect(eventWith(reader, { value: json({ ...EVENT, data_base64: 'AQ==' }), headers: STRUCTURED }).data).toEqual(new Uint8Array([1]))
   })
 
+  test('is structured where its content type says so, in whatever letters and whatever headers are there', () => {
+    const headers = { ...BINARY, ce_type: 'Forwarded', 'content-type': 'Application/CloudEvents+JSON; charset=UTF-8' }
+    const event = eventWith(reader, { value: json({ ...EVENT, time: '2026-01-31t12:00:00z', data: 1 }), headers })
+    expect(event).toMatchObject({ type: 'OrderPlaced', data: 1, recordedAtMs: Date.UTC(2026, 0, 31, 12) })
+  })
+
   test('has the key of its record, or the one that is mapped', () => {
     expect(eventWith(reader, { key: 'own', value: json(1), headers: { ...BINARY, ce_subject: 's' } }).key).toBe('own')
     const mapped = readerOf('cloudevents', { key: { field: 'customer' }, type: { field: 'kind' } })

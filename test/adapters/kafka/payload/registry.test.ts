@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BundledSchemas, saveBundle } from '../../../../adapters/kafka/payload/bundle.js'
 import { RegistryClient } from '../../../../adapters/kafka/payload/registry.js'
@@ -73,7 +74,8 @@ describe('a registry', () => {
     const error = await failureOf(new RegistryClient({ url }, 100).schema(1, signal))
     expect([error.code, error.message]).toEqual(['SOURCE_UNREACHABLE', expect.stringContaining('500')])
     const nobody = new RegistryClient({ url: 'http://127.0.0.1:9' }, 100)
-    expect((await failureOf(nobody.schema(1, signal))).code).toBe('SOURCE_UNREACHABLE')
+    const refused = await failureOf(nobody.schema(1, signal))
+    expect([refused.code, refused.message]).toEqual(['SOURCE_UNREACHABLE', expect.stringMatching(/bad port|ECONNREFUSED/)])
   })
 
   test('gets credentials as it wants them, and names no secret when it refuses them', async () => {
@@ -81,11 +83,30 @@ describe('a registry', () => {
     answer = serve
     await new RegistryClient({ url, auth: { username: 'scott', password: env('REGISTRY_SECRET') } }).schema(1, signal)
     await new RegistryClient({ url, auth: { token: env('REGISTRY_SECRET') } }).schema(1, signal)
-    expect(asked.map(({ authorization }) => authorization)).toEqual([`Basic ${Buffer.from('scott:tiger').toString('base64')}`, 'Bearer tiger'])
+    const file = join(tmpdir(), `registry-password-${process.pid}`)
+    await writeFile(file, 'tiger\n')
+    await new RegistryClient({ url, auth: { username: 'scott', password: { file } } }).schema(1, signal)
+    await rm(file)
+    const basic = `Basic ${Buffer.from('scott:tiger').toString('base64')}`
+    expect(asked.map(({ authorization }) => authorization)).toEqual([basic, 'Bearer tiger', basic])
+    const gone = await failureOf(new RegistryClient({ url, auth: { token: { file } } }).schema(1, signal))
+    expect([gone.code, gone.details.path]).toEqual(['CONFIG_INVALID', 'registry.auth.token'])
     answer = () => [401, {}]
     const error = await failureOf(new RegistryClient({ url, auth: { token: env('REGISTRY_SECRET') } }).schema(1, signal))
     expect([error.code, JSON.stringify(error).includes('tiger')]).toEqual(['CONFIG_INVALID', false])
     delete process.env['REGISTRY_SECRET']
+  })
+
+  test('whose address or token can not be used is CONFIG_INVALID at once, and neither is shown', async () => {
+    for (const given of [url.replace('//', '//scott:tiger@'), url.replace('//', '//:tiger@'), 'tiger', 'ftp://tiger/']) {
+      for (const secret of [given, { reveal: () => given }]) {
+        const error = await failureOf(new RegistryClient({ url: secret }).schema(1, signal))
+        expect([error.code, error.details.path, inspect(error, { depth: 9 }).includes('tiger')]).toEqual(['CONFIG_INVALID', 'registry.url', false])
+      }
+    }
+    const error = await failureOf(new RegistryClient({ url, auth: { token: 'tig\ner' } }).schema(1, signal))
+    expect([error.code, error.details.path, inspect(error, { depth: 9 }).includes('tig')]).toEqual(['CONFIG_INVALID', 'registry.auth.token', false])
+    expect(asked).toEqual([])
   })
 
   test('that answers what no registry answers is named, and not asked again', async () => {
@@ -95,6 +116,12 @@ describe('a registry', () => {
     }
     answer = ({ url: path }) => [200, { schemaType: 'JSON', schema: '{}', references: [{ name: 'x', subject: path, version: asked.length }] }]
     expect((await failureOf(new RegistryClient({ url }).schema(1, signal))).message).toContain('in a row')
+    // Together, each waits for the other.
+    answer = ({ url: path }) => [200, { schema: 's', references: [{ name: 'x', subject: path?.includes('a') ? 'b' : 'a', version: 1 }] }]
+    const circular = new RegistryClient({ url })
+    for (const asking of [circular.schema(1, signal), circular.schema(2, signal), circular.schema(1, signal)]) {
+      expect((await failureOf(asking)).message).toMatch(/refers to itself/)
+    }
     answer = ({ url: path }) => (path === '/schemas/ids/1' ? [200, { schema: 's', references: [{ name: 'x', subject: 'gone', version: 1 }] }] : [404, {}])
     expect((await failureOf(new RegistryClient({ url }).schema(1, signal))).message).toContain('gone in version 1')
   })
@@ -153,7 +180,8 @@ describe('a bundle', () => {
 
   test('that is none is CONFIG_INVALID with its path', async () => {
     const path = join(folder, 'schemas.json')
-    for (const text of [null, 'x', 'null', '{}', '{"bundle":2}', '{"bundle":1,"schemas":{"1":{"schema":"s","schemaType":"AVRO"}}}']) {
+    for (const text of [null, 'x', 'null', '{}', '{"bundle":2}', '{"bundle":1,"schemas":{"1":{"schema":"s","schemaType":"AVRO"}}}',
+      '{"bundle":1,"schemas":{"1":{"schema":"s","schemaType":"AVRO","references":[null]}}}']) {
       if (text !== null) await writeFile(path, text)
       const error = await failureOf(new BundledSchemas(path).schema(1))
       expect([error.code, error.details.file]).toEqual(['CONFIG_INVALID', path])
