@@ -45,11 +45,6 @@ export function dataSet(wanted: DataSet): Data {
   return { ...wanted, path, bytes }
 }
 
-/** The files of a data set, in the order of its partitions. */
-export function filesOf({ path, partitions }: Data): string[] {
-  return partitionFiles(path, partitions)
-}
-
 function partitionFiles(path: string, partitions: number): string[] {
   return partitions === 1 ? [path] : Array.from({ length: partitions }, (_, i) => join(path, `orders-${i}.ndjson`))
 }

@@ -6,6 +6,7 @@ export interface KafkaInput {
   readonly brokers: string
   readonly topic: string
   readonly events: number
+  readonly partitions: number
   /** An empty folder for the store. */
   readonly folder: string
 }

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import type { ConsumerInput } from './baselines/kafkajs-sqlite.js'
-import { dataSet, filesOf, type DataSet } from './data.js'
+import { dataSet, type DataSet } from './data.js'
 import { javaPeers, kafkaBrokers } from './kafka-broker.js'
 import type { KafkaResult } from './kafka-trial.js'
 import { emptyFolder, interleaved, launch, type Variant } from './launch.js'
@@ -13,6 +13,7 @@ import type { KafkaReplayInput } from './trials/kafka.js'
 import type { LoadInput } from './trials/kafka-load.js'
 import type { SourceInput, SourceResult } from './trials/kafka-source.js'
 
+const PARTITIONS = 6
 const MEBIBYTE = 1_024 * 1_024
 
 const count = (value: number): string => Math.round(value).toLocaleString('en')
@@ -33,19 +34,20 @@ interface Topic {
   readonly brokers: string
   readonly topic: string
   readonly events: number
+  readonly partitions: number
 }
 
-/** The data set as a topic, uncompressed, one partition for each of its files. */
+/** The data set as a topic, uncompressed. */
 function topicOf(wanted: DataSet): Topic {
   const data = dataSet(wanted)
   const brokers = kafkaBrokers()
-  const topic = `bench-${data.events}-${data.keys}-${data.partitions}`
-  launch('trials/kafka-load.js', { brokers, topic, files: filesOf(data) } satisfies LoadInput)
-  return { brokers, topic, events: data.events }
+  const topic = `bench-murmur2-${data.events}-${data.keys}-${PARTITIONS}`
+  launch('trials/kafka-load.js', { brokers, topic, partitions: PARTITIONS, file: data.path } satisfies LoadInput)
+  return { brokers, topic, events: data.events, partitions: PARTITIONS }
 }
 
-const describe = ({ events, keys, partitions }: DataSet): string =>
-  `${count(events)} records of about 300 bytes, uncompressed, over ${count(keys)} keys in ${partitions} partitions; one broker (Apache`
+const describe = ({ events, keys }: DataSet): string =>
+  `${count(events)} records of about 300 bytes, uncompressed, over ${count(keys)} keys in ${PARTITIONS} partitions; one broker (Apache`
   + ' Kafka 3.9.1) on the same machine. The clock runs from the first record to the end; the CPU is that of the reading process alone.'
 
 const HEAD = ['', 'events/s', 'CPU s per million', 'max RSS, MiB', 'to the first event, ms']
@@ -85,6 +87,7 @@ export function kafkaSource(scale: Scale): Section {
 
 const PLAIN = 'rehydrate → SQLite, sealed'
 const WITH_READS = 'rehydrate with declared reads → SQLite, sealed'
+const IN_PLACE = 'rehydrate with declared reads and partitioner → SQLite, sealed'
 const BATCHES = 'kafkajs eachBatch → SQLite, a transaction each'
 const MESSAGES = 'kafkajs eachMessage → SQLite, autocommit'
 const ROCKS = 'Java consumer → RocksDB'
@@ -94,14 +97,15 @@ const RESTORE = 'Kafka Streams, restore of exactly_once_v2 from its changelog'
 
 export function kafkaFold(scale: Scale): Section {
   const topic = topicOf(scale.kafka)
-  const replay = (name: string, reads: boolean): Variant<KafkaResult> =>
-    ({ name, run: () => launch<KafkaResult>('trials/kafka.js', { ...topic, reads } satisfies Omit<KafkaReplayInput, 'folder'>) })
+  const replay = (name: string, declares: KafkaReplayInput['declares']): Variant<KafkaResult> =>
+    ({ name, run: () => launch<KafkaResult>('trials/kafka.js', { ...topic, declares } satisfies Omit<KafkaReplayInput, 'folder'>) })
   const consumer = (name: string, run: ConsumerInput['run']): Variant<KafkaResult> =>
     ({ name, run: () => launch<KafkaResult>('baselines/kafkajs-sqlite.js', { ...topic, run }) })
   const classPath = javaPeers()
   const java = classPath === null ? [] : javaVariants(classPath, topic)
   const results = interleaved<KafkaResult>(scale.rounds, [
-    replay(PLAIN, false), replay(WITH_READS, true), consumer(BATCHES, 'eachBatch'), consumer(MESSAGES, 'eachMessage'), ...java,
+    replay(PLAIN, 'nothing'), replay(WITH_READS, 'reads'), replay(IN_PLACE, 'place'),
+    consumer(BATCHES, 'eachBatch'), consumer(MESSAGES, 'eachMessage'), ...java,
   ])
   assertAlike(topic, results)
   const of = (name: string): readonly KafkaResult[] => results.get(name) ?? []
@@ -119,6 +123,7 @@ export function kafkaFold(scale: Scale): Section {
       'Everybody folds every record and ends in the same state: keys and sums agree, and where it is JavaScript the state hash too. Ours '
       + 'checks every batch, keeps the input chain, hashes every value, re-reads every stored byte and seals; the consumers none of that. '
       + `Java and Kafka Streams ${classPath === null ? 'are not installed here.' : 'use Jackson and RocksDB, one thread.'}`
+      + ' With the partitioner declared, each record proves that its key belongs to its partition, and no owners of keys are kept.'
       + ' The restore reads the changelog that the run before it left: it is no rebuild from the topic.',
     ],
     head: HEAD, rows: [...results].map(([name, list]) => row(name, list)),

@@ -1,4 +1,4 @@
-import { defineReducer, openState, type ReducerOptions, type SealedRun, type StateStore } from '../src/index.js'
+import { defineReducer, openState, type Projection, type ReducerOptions, type SealedRun, type StateStore } from '../src/index.js'
 import { nextOrder, type Order, type OrderChanged } from './fold.js'
 import type { Check } from './trial.js'
 
@@ -18,8 +18,16 @@ export const ordersInColumns = defineReducer({
   columns: { changes: 'int', totalCents: 'int', status: 'text', customerId: 'text', items: 'int', lastAtMs: 'int' },
 })
 
+const READS = ['customerId', 'status', 'amountCents', 'items']
+
 /** The same, which declares what it reads of an event. */
-export const ordersThatRead = defineReducer({ ...OPTIONS, reads: ['customerId', 'status', 'amountCents', 'items'] })
+export const ordersThatRead = defineReducer({ ...OPTIONS, reads: READS })
+
+/** The same, with proof that each key lies where the Java client puts it among so many partitions. */
+export function ordersInPlace(partitions: number): Projection {
+  const partitioner = { hash: 'murmur2', counts: [partitions] } as const
+  return defineReducer({ ...OPTIONS, reads: READS, order: 'copartition', partitioner })
+}
 
 /** Root and sums of a sealed state. */
 export async function sumsOf(store: StateStore, sealed: SealedRun): Promise<Check> {

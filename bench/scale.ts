@@ -22,7 +22,7 @@ export interface Scale {
   readonly blame: readonly { readonly events: number; readonly keys: number; readonly faults: number }[]
   /** Kept as canonical bytes, and as a table with columns. */
   readonly columns: DataSet
-  /** A topic. */
+  /** Written to a topic. */
   readonly kafka: DataSet
   readonly pause: { readonly log: DataSet; readonly dirtyKeys: number; readonly checkpoints: number }
 }
@@ -44,7 +44,7 @@ export const SHORT: Scale = {
   digests: { keys: [20_000], calls: 10 },
   blame: [{ events: 500, keys: 1, faults: 1 }, { events: 20_000, keys: 100, faults: 3 }],
   columns: log(100_000, 10_000),
-  kafka: log(200_000, 20_000, 6),
+  kafka: log(200_000, 20_000),
   pause: { log: log(100_000, 100_000), dirtyKeys: 10_000, checkpoints: 3 },
 }
 
@@ -62,6 +62,6 @@ export const FULL: Scale = {
   digests: { keys: [1_000_000, 5_000_000], calls: 100 },
   blame: [{ events: 165_000, keys: 1, faults: 1 }, { events: 1_000_000, keys: 5_000, faults: 10 }],
   columns: log(1_000_000, 100_000),
-  kafka: log(2_000_000, 500_000, 6),
+  kafka: log(2_000_000, 500_000),
   pause: { log: log(1_000_000, 1_000_000), dirtyKeys: 100_000, checkpoints: 10 },
 }

@@ -40,10 +40,10 @@ await consumer.run({
       setPosition.run(partition, Number(message.offset))
     },
   } : {
-    async eachBatch({ batch: { partition, messages, lastOffset } }) {
+    async eachBatch({ batch }) {
       database.transaction(() => {
-        for (const { value } of messages) apply(value)
-        setPosition.run(partition, Number(lastOffset()))
+        for (const { value } of batch.messages) apply(value)
+        setPosition.run(batch.partition, Number(batch.lastOffset()))
       })()
     },
   }),

@@ -33,7 +33,7 @@ function take(key: Buffer | string, value: Uint8Array): void {
 }
 
 async function readOurs(): Promise<void> {
-  const source = kafka({ brokers, topics: [topic], payload: 'raw', event: { type: () => 'Record' } })
+  const source = kafka({ brokers, topics: [topic], payload: 'raw', event: { type: { topic: true } } })
   for (const [partition, { first, last }] of await source.bounds()) {
     const limits = { events: 2_000, bytes: 1 << 20 }
     for await (const batch of source.read(partition, { after: first - 1, upTo: last, mark: null }, limits, new AbortController().signal)) {

@@ -5,18 +5,21 @@ import { sqlite } from '../../adapters/sqlite/index.js'
 import { replay, type EventSource } from '../../src/index.js'
 import { bytesIn } from '../fold-trial.js'
 import type { KafkaInput, KafkaResult } from '../kafka-trial.js'
-import { orders, ordersThatRead, sumsOf } from '../projection.js'
+import { orders, ordersInPlace, ordersThatRead, sumsOf } from '../projection.js'
 import { Stretch, tellResult, trialInput } from '../trial.js'
 
 export interface KafkaReplayInput extends KafkaInput {
-  /** The fields that the fold needs are declared, and only these are read. */
-  readonly reads: boolean
+  /**
+   * 'reads': the fields that the fold needs are declared, and only these are read. 'place': so is the partitioner, so that each record
+   * proves that its key belongs to its partition.
+   */
+  readonly declares: 'nothing' | 'reads' | 'place'
 }
 
-const { brokers, topic, folder, reads } = trialInput<KafkaReplayInput>()
+const { brokers, topic, folder, declares, partitions } = trialInput<KafkaReplayInput>()
 const stretch = new Stretch()
 const source = kafka({ brokers, topics: [topic] })
-const projection = reads ? ordersThatRead : orders
+const projection = declares === 'place' ? ordersInPlace(partitions) : declares === 'reads' ? ordersThatRead : orders
 const store = sqlite({ path: join(folder, 'state.db') })
 let checkpointMs = 0
 const run = replay({ source: atFirst(source, () => stretch.first()), projection, store })
