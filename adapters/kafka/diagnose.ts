@@ -1,8 +1,7 @@
 import { isRehydrateError, type Finding } from '../../src/index.js'
-import type { FetchedPartition, KafkaPort, TopicPartition, TopicView } from './port.js'
+import { nameOf, type FetchedPartition, type KafkaPort, type TopicPartition, type TopicView } from './port.js'
 import type { PartitionView } from './prove.js'
 import { readBatches, type RecordBatch } from './record-batch.js'
-import { nameOf } from './views.js'
 
 export interface Diagnosis {
   readonly topics: readonly string[]

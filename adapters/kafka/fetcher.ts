@@ -1,9 +1,9 @@
 import { brokerError, OFFSET_NOT_AVAILABLE, OFFSET_OUT_OF_RANGE, Passing } from './broker-errors.js'
 import type { Connections } from './connections.js'
 import { FetchQueue } from './fetches.js'
-import { nameOf, type Leader, type Leaders } from './leaders.js'
+import type { Leader, Leaders } from './leaders.js'
 import type { FetchedFrom } from './messages.js'
-import type { FetchedPartition, FetchLimits, FetchRequest, PartitionOffsets, TopicPartition } from './port.js'
+import { nameOf, type FetchedPartition, type FetchLimits, type FetchRequest, type PartitionOffsets, type TopicPartition } from './port.js'
 
 /** For so long a replica is asked that the leader named; then the leader again, which may know a better one. */
 const FOLLOW_MS = 300_000

@@ -1,8 +1,8 @@
 import { brokerError, Passing } from './broker-errors.js'
 import type { Connections } from './connections.js'
-import { nameOf, noAnswer, type Leader } from './leaders.js'
+import { noAnswer, type Leader } from './leaders.js'
 import { FETCH_API, fetchRecords, inWireOrder, type FetchAnswer, type FetchedFrom } from './messages.js'
-import type { FetchLimits, FetchRequest } from './port.js'
+import { nameOf, type FetchLimits, type FetchRequest } from './port.js'
 
 /** One partition, as somebody waits for it. */
 export interface FetchWish {

@@ -4,8 +4,8 @@ import type { Connections } from './connections.js'
 import {
   commitOffsets, DESCRIBE_CONSUMER_GROUP_API, describeConsumerGroup, describeGroup, fetchCommitted, findCoordinator, type GroupView,
 } from './group-messages.js'
-import { nameOf } from './leaders.js'
 import type { Exchange } from './messages.js'
+import { nameOf } from './port.js'
 
 const UNKNOWN_MEMBER_ID = 25
 const ILLEGAL_GENERATION = 22

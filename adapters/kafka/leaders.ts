@@ -3,7 +3,7 @@ import { describeConfigs } from './admin-messages.js'
 import { brokerError, Passing, UNKNOWN_TOPIC } from './broker-errors.js'
 import type { Connections } from './connections.js'
 import { metadata, type Metadata } from './messages.js'
-import type { ClusterView, TopicPartition, TopicView } from './port.js'
+import { nameOf, type ClusterView, type TopicPartition, type TopicView } from './port.js'
 import { pause } from './retry.js'
 
 const LEADER_NOT_AVAILABLE = 5
@@ -106,8 +106,6 @@ export class Leaders {
     }
   }
 }
-
-export function nameOf({ topic, partition }: TopicPartition): string { return `${topic}/${partition}` }
 
 export function noLeader(name: string): Error { return brokerError(LEADER_NOT_AVAILABLE, name) }
 

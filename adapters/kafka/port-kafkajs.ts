@@ -5,10 +5,12 @@ import { brokerError } from './broker-errors.js'
 import { Connections, type ConnectionSettings } from './connections.js'
 import { PartitionFetcher } from './fetcher.js'
 import { KafkaGroup } from './group.js'
-import { Leaders, nameOf, noAnswer, noLeader, type Leader } from './leaders.js'
+import { Leaders, noAnswer, noLeader, type Leader } from './leaders.js'
 import { EARLIEST, LATEST, listOffsets, offsetForLeaderEpoch, type LedPartition } from './messages.js'
-import type {
-  ClusterView, FetchedPartition, FetchLimits, FetchRequest, KafkaPort, OpenProducer, PartitionOffsets, TopicPartition,
+import {
+  nameOf,
+  type ClusterView, type FetchedPartition, type FetchLimits, type FetchRequest, type KafkaPort, type OpenProducer, type PartitionOffsets,
+  type TopicPartition,
 } from './port.js'
 import { untilDone } from './retry.js'
 import type { KafkaSasl } from './security.js'

@@ -37,6 +37,11 @@ export interface TopicPartition {
   readonly partition: number
 }
 
+/** As partitions are called everywhere: `orders/0`. */
+export function nameOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`
+}
+
 export interface ClusterView {
   readonly clusterId: string
   readonly topics: ReadonlyMap<string, TopicView>

@@ -1,6 +1,6 @@
 import { RehydrateError, type Offset } from '../../src/index.js'
 import type { Isolation } from './mark.js'
-import type { ClusterView, KafkaPort, PartitionOffsets, TopicPartition, TopicView } from './port.js'
+import { nameOf, type ClusterView, type KafkaPort, type PartitionOffsets, type TopicView } from './port.js'
 import type { PartitionView } from './prove.js'
 
 export interface ViewSettings {
@@ -61,10 +61,6 @@ export class Views {
       tombstonesMs: policy === true ? deleteRetentionMs : null,
     }
   }
-}
-
-export function nameOf({ topic, partition }: TopicPartition): string {
-  return `${topic}/${partition}`
 }
 
 function topicOf(name: string): string {
