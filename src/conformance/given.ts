@@ -5,7 +5,8 @@ import type { Projection } from '../projection/define.js'
 import { Slot } from '../projection/view.js'
 import type { Purity } from '../replay/api.js'
 import { keepsOwners, ownerKey, Owners } from '../replay/owners.js'
-import { turnsOf, type Turn, type TurnOptions } from '../replay/turns.js'
+import type { Turn, TurnOptions } from '../replay/turn.js'
+import { turnsOf } from '../replay/turns.js'
 import { encode, normalise, type Value } from '../value/canonical.js'
 
 /** An event as a test writes it. What is left out: partition 'given', version 1, no key, data null, no time, no id, no headers. */

@@ -11,7 +11,8 @@ import { assertWithin } from './end.js'
 import { IdWindow } from './ids.js'
 import { ownerKey } from './owners.js'
 import { DEFAULT_LIMITS } from './settings.js'
-import { turnsOf, type TurnOptions } from './turns.js'
+import type { TurnOptions } from './turn.js'
+import { turnsOf } from './turns.js'
 
 /** Which of the records are wanted, where their keys alone can say so; what is not wanted is not parsed. */
 export type Wanted = (batch: EventBatch, index: number) => boolean

@@ -13,7 +13,8 @@ import { Pacer } from './limits.js'
 import { LogTime } from './log-time.js'
 import type { ProgressMeter } from './progress.js'
 import type { Settings } from './settings.js'
-import { turnsOf, type Settling, type Turn, type TurnOptions } from './turns.js'
+import type { Settling, Turn, TurnOptions } from './turn.js'
+import { turnsOf } from './turns.js'
 import type { WorkingSet } from './working-set.js'
 
 export interface SessionPorts {

@@ -1,11 +1,8 @@
 import type { Projection } from '../projection/define.js'
 import { movingTurns } from './moving-turns.js'
-import { orderedTurns, partitionTurns } from './ordered-turns.js'
+import { orderedTurns } from './ordered-turns.js'
 import { provedTurns } from './proved-turns.js'
-import { FROM_THE_START, type KeptOrder, type Settling, type Turn, type TurnOptions, type Turns } from './turn.js'
-
-export { FROM_THE_START, partitionTurns }
-export type { KeptOrder, Settling, Turn, TurnOptions, Turns }
+import { FROM_THE_START, type KeptOrder, type TurnOptions, type Turns } from './turn.js'
 
 /** The turns of a fold by this projection: in its order, with the placement of each record proved where it says how keys are placed. */
 export function turnsOf(options: TurnOptions, projection: Projection, kept: KeptOrder = FROM_THE_START): Turns {

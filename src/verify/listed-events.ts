@@ -6,7 +6,8 @@ import type { World } from '../replay/api.js'
 import { assertWithin } from '../replay/end.js'
 import { beginningOf, type RefoldOptions, type RefoldReading } from '../replay/refold.js'
 import { DEFAULT_LIMITS } from '../replay/settings.js'
-import { partitionTurns, type Turn, type Turns } from '../replay/turns.js'
+import { partitionTurns } from '../replay/ordered-turns.js'
+import type { Turn, Turns } from '../replay/turn.js'
 import type { KeyOffsets } from './key-offsets.js'
 
 /** Events are given so many at a time. */
