@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, openSync, closeSync, renameSync, statSync, writeSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { cacheFolder } from '../src/cli/cache-folder.js'
 
 /** A log of changes to orders, one NDJSON file a partition. */
 export interface DataSet {
@@ -23,17 +23,11 @@ const STATUS = ['placed', 'paid', 'shipped', 'returned'] as const
 const NOTE = 'leave it with the neighbours'
 const START_MS = 1_760_000_000_000
 
-/** REHYDRATE_CACHE, or `rehydrate` in the user's cache folder. */
-export function cacheFolder(): string {
-  const { REHYDRATE_CACHE, XDG_CACHE_HOME } = process.env
-  return REHYDRATE_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'rehydrate')
-}
-
 /** Makes the data set unless the cache has it. */
 export function dataSet(wanted: DataSet): Data {
   const { events, keys, partitions } = wanted
   const name = `orders-v${VERSION}-${events}-${keys}-${partitions}${partitions === 1 ? '.ndjson' : ''}`
-  const folder = join(cacheFolder(), 'bench')
+  const folder = join(cacheFolder(process.env), 'bench')
   const path = join(folder, name)
   if (!existsSync(path)) {
     mkdirSync(folder, { recursive: true })

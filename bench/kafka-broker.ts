@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { cacheFolder } from './data.js'
+import { cacheFolder } from '../src/cli/cache-folder.js'
 import { launch } from './launch.js'
 import type { StartInput } from './trials/kafka-start.js'
 
@@ -25,7 +25,7 @@ function startBroker(): string {
 /** The class path of the Java peers, compiled; null where there is no Java or no Maven. */
 export function javaPeers(): string | null {
   if (!runs('javac', '-version') || !runs('mvn', '-version')) return null
-  const folder = join(cacheFolder(), 'bench', 'java-peers')
+  const folder = join(cacheFolder(process.env), 'bench', 'java-peers')
   const jars = join(jarsOf(join(folder, 'jars'), join(JAVA, 'pom.xml')), '*')
   const classes = join(folder, 'classes')
   const sources = readdirSync(JAVA).filter((name) => name.endsWith('.java')).map((name) => join(JAVA, name))

@@ -2,10 +2,10 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { cacheFolder } from './data.js'
+import { cacheFolder } from '../src/cli/cache-folder.js'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
-const FOLDER = join(cacheFolder(), 'bench')
+const FOLDER = join(cacheFolder(process.env), 'bench')
 /** Every result of every run, one JSON line each, in the cache. */
 const KEPT = join(FOLDER, 'trials.ndjson')
 

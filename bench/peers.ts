@@ -1,7 +1,7 @@
 /** Programs that people compare tables with, where they are installed. The bench never installs one. */
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { cacheFolder } from './data.js'
+import { cacheFolder } from '../src/cli/cache-folder.js'
 
 export interface Peer {
   readonly name: string
@@ -11,7 +11,7 @@ export interface Peer {
   readonly path: string | null
 }
 
-const VENV = join(cacheFolder(), 'bench', 'reladiff')
+const VENV = join(cacheFolder(process.env), 'bench', 'reladiff')
 
 export function sqldiff(): Peer {
   return { name: 'sqldiff --primarykey', install: 'apt-get install sqlite3-tools', path: programIn('sqldiff', searched()) }
