@@ -166,6 +166,7 @@ export {
   type ForeignColumnOptions, type ForeignColumns,
 } from './value/column-foreign.js'
 export { isKey } from './value/key.js'
+export { isObject } from './value/value.js'
 export type { Collection } from './projection/define.js'
 // Proofs and receipts for third parties; what serves a digest, and reads one that is served.
 export { openStoreSide, type StoreSide } from './verify/open.js'

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import {
-  fieldAt, findBigIntegers, recordedAtOf, UNREADABLE, type EnvelopeParts, type Reads, type RecordedEvent, type RehydrateError,
+  fieldAt, findBigIntegers, isObject, recordedAtOf, UNREADABLE, type EnvelopeParts, type Reads, type RecordedEvent, type RehydrateError,
 } from '../../src/index.js'
-import { ENVELOPE_TYPE, headerText, isObject, keyText, typeOfEnvelope } from './fields.js'
+import { ENVELOPE_TYPE, headerText, keyText, typeOfEnvelope } from './fields.js'
 import type { EventMapping, KafkaRecord, RawRecord, Selector } from './mapping.js'
 import { unknownShape, type Place } from './payload/refusals.js'
 import { isStructured, ValueReader, type PayloadKind, type ReadValue } from './payload/value.js'

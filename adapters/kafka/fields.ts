@@ -75,10 +75,6 @@ function startsWith(buffer: Buffer, at: number, end: number, bytes: Buffer): boo
   return true
 }
 
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
-}
-
 /** Base64 where it is not UTF-8, so that nothing is lost; empty for a null. */
 export function headerText(value: Buffer | null): string {
   if (value === null) return ''

@@ -1,3 +1,5 @@
+import { isObject } from '../value/value.js'
+
 /** The parts of an event as some envelope has them, before a source has checked them. */
 export interface EnvelopeParts {
   readonly type?: unknown
@@ -24,9 +26,8 @@ export interface FieldMapping {
 export function fieldAt(value: unknown, path: string): unknown {
   let at: unknown = value
   for (const name of path.split('.')) {
-    const isObject = typeof at === 'object' && at !== null && !Array.isArray(at) && !(at instanceof Uint8Array)
-    if (!isObject || !Object.hasOwn(at as object, name)) return undefined
-    at = (at as Record<string, unknown>)[name]
+    if (!isObject(at) || !Object.hasOwn(at, name)) return undefined
+    at = at[name]
   }
   return at
 }

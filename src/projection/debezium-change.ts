@@ -1,6 +1,7 @@
 import { RehydrateError } from '../errors.js'
 import type { RecordedEvent } from '../log/source.js'
 import { parseJson } from '../value/json.js'
+import { isObject } from '../value/value.js'
 import type { ConnectField } from './debezium-row.js'
 import { compositeKey } from './define.js'
 
@@ -101,10 +102,6 @@ function keyColumns(key: string): readonly unknown[] | null {
   if (!isObject(parsed)) return [parsed]
   const columns = Object.values(parsed)
   return columns.length === 0 ? null : columns
-}
-
-function isObject(value: unknown): value is Row {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
 }
 
 function keyMissing({ partition, offset }: RecordedEvent, what: string): RehydrateError {

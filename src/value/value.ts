@@ -36,6 +36,11 @@ export function pathText(trail: Trail, depth: number): string {
   return text
 }
 
+/** An object with named fields: no array, no bytes. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+}
+
 export function valueInvalid(path: string, what: string, fix?: string): RehydrateError {
   return new RehydrateError('VALUE_INVALID', { message: `${path} ${what}.`, path, fix })
 }

@@ -1,5 +1,4 @@
-import { RehydrateError, type Offset } from '../../../src/index.js'
-import { isObject } from '../fields.js'
+import { isObject, RehydrateError, type Offset } from '../../../src/index.js'
 
 export interface Place {
   readonly partition: string

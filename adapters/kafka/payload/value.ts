@@ -1,9 +1,8 @@
 import { isAscii, isUtf8 } from 'node:buffer'
 import {
-  cloudEventData, cloudEventParts, compositeKey, isRehydrateError, parseJson, suspectDigits, type EnvelopeParts,
+  cloudEventData, cloudEventParts, compositeKey, isObject, isRehydrateError, parseJson, suspectDigits, type EnvelopeParts,
 } from '../../../src/index.js'
 import type { RawRecord } from '../mapping.js'
-import { isObject } from '../fields.js'
 import { Cursor } from './cursor.js'
 import { readMessagePack } from './msgpack.js'
 import { invalidPayload, unknownShape, type Place } from './refusals.js'
