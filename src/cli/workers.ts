@@ -80,6 +80,9 @@ async function reportStopped({ output }: Context, job: NamedJob, board: Board): 
   if (output.reader === 'person') output.note('  every shard wrote a checkpoint, nothing lost. The same command goes on.')
 }
 
+/** A run goes from left to right, but for seals that are asked for while it follows. */
+const IN_ORDER: readonly Phase[] = ['planning', 'replaying', 'sealing', 'following', 'draining', 'sealed', 'stopped', 'failed']
+
 /** What all shards have told, as one run would tell it. */
 class Board {
   readonly #last = new Map<string, Progress>()
@@ -122,10 +125,11 @@ class Board {
     }
   }
 
-  /** A phase is told when the last one of the shards has come to it. */
+  /** A phase is told when the last one of the shards has come to it; others may be beyond it by then. */
   #tellPhase(): void {
-    const [phase, ...others] = new Set(this.#phases.values())
-    if (phase === undefined || others.length > 0 || phase === this.#phase) return
+    const reached = new Set(this.#phases.values())
+    const phase = IN_ORDER.find((each) => reached.has(each))
+    if (phase === undefined || phase === this.#phase) return
     this.#phase = phase
     this.#reporter.event({ kind: 'phase', phase, generation: null })
   }

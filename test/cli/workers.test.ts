@@ -94,9 +94,12 @@ test('whatever ends it, a killed worker, a signal or a kill of its own, all work
   }
   const writerOf = async (shard: string): Promise<{ owner: string; alive: boolean }> => (await here(folder, 'status', '--shard', shard)).writer
 
+  const writing = async (shard: string): Promise<void> => {
+    for (let i = 0; i < 1_000 && (await writerOf(shard))?.alive !== true; i++) await sleep(10)
+  }
+
   const robbed = await begin()
-  await robbed.seen('"shard":"1/2"')
-  for (let i = 0; i < 1_000 && (await writerOf('1/2'))?.alive !== true; i++) await sleep(10)
+  await writing('1/2')
   process.kill(Number(/ (\d+)$/.exec((await writerOf('1/2')).owner)![1]), 'SIGKILL')
   expect(await robbed.ended).toBe(2)
   expect(lastOf(robbed).error).toMatchObject({ code: 'UNEXPECTED', message: 'The worker of shard 1/2 did not finish: it was ended by SIGKILL.' })
@@ -107,6 +110,8 @@ test('whatever ends it, a killed worker, a signal or a kill of its own, all work
   expect(lastOf(stopped)).toMatchObject({ kind: 'stopped', outcome: 'stopped' })
 
   const killed = await begin()
+  // One that is only starting is not alive yet, and is for a moment later on.
+  for (const shard of ['0/2', '1/2']) await writing(shard)
   killed.child.kill('SIGKILL')
   for (let i = 0; i < 1_000 && ((await writerOf('0/2')).alive || (await writerOf('1/2')).alive); i++) await sleep(10)
   expect([(await writerOf('0/2')).alive, (await writerOf('1/2')).alive]).toEqual([false, false])
