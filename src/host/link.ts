@@ -26,6 +26,7 @@ export class Link {
   readonly #signal: AbortSignal
   readonly #isSecure: boolean
   readonly #agent: HttpAgent
+  #isClosed = false
 
   constructor(name: string, token: string, timeoutMs: number, signal: AbortSignal) {
     this.name = name
@@ -38,7 +39,10 @@ export class Link {
   }
 
   /** Takes up nothing of this process any more. */
-  close(): void { this.#agent.destroy() }
+  close(): void {
+    this.#isClosed = true
+    this.#agent.destroy()
+  }
 
   /** The answer of at most so many bytes to a request that begins something, and so is sent once. */
   open(path: string, most: number): Promise<Buffer> {
@@ -62,7 +66,7 @@ export class Link {
       try {
         return await this.#send('POST', path, body, most, this.#signal)
       } catch (error) {
-        if (retry === RETRIES || !isDropped(error)) throw error
+        if (this.#isClosed || retry === RETRIES || !isDropped(error)) throw error
       }
     }
   }

@@ -97,12 +97,14 @@ export class TestBroker {
     await this.#untilLed(name, partitions)
   }
 
-  /** A broker knows of a topic some moments later than its controller. */
+  /** A broker knows of a topic some moments later than its controller, and has its logs some moments later than that. */
   async #untilLed(name: string, partitions: number): Promise<void> {
     for (const end = Date.now() + START_DEADLINE_MS; Date.now() < end; await sleep(20)) {
       const metadata = await this.admin.fetchTopicMetadata({ topics: [name] }).catch(() => null)
       const led = metadata?.topics[0]?.partitions.filter(({ leader }) => leader >= 0) ?? []
-      if (led.length === partitions) return
+      if (led.length < partitions) continue
+      const ends = await this.admin.fetchTopicOffsets(name).catch(() => [])
+      if (ends.length === partitions) return
     }
     throw new Error(`${name} has no leaders.`)
   }
