@@ -26,10 +26,9 @@ const run = replay({ source: atFirst(source, () => stretch.first()), projection,
 for await (const event of run) if (event.kind === 'checkpoint') checkpointMs = performance.now()
 const sealed = await run.done
 const cost = stretch.end()
-const result: KafkaResult = {
-  ...cost, events: sealed.run.applied, storeBytes: bytesIn(folder), check: await sumsOf(store, sealed),
-  sealMs: performance.now() - checkpointMs,
-}
+const sealMs = performance.now() - checkpointMs
+const check = await sumsOf(store, sealed)
+const result: KafkaResult = { ...cost, events: sealed.run.applied, storeBytes: bytesIn(folder), check, sealMs }
 await store.close()
 tellResult(result)
 

@@ -97,7 +97,7 @@ export interface PeekedBatch extends EventBatch {
  * what the fold reads of a type; who asks for something else gets it as from any batch too.
  */
 export function peeked(batch: EventBatch, readsOf: ReadsOf): PeekedBatch {
-  const events = new Map<number, RecordedEvent>()
+  const events: (RecordedEvent | undefined)[] = []
   return {
     ...unchanged(batch),
     offsetAt: (i) => batch.offsetAt(i),
@@ -105,13 +105,11 @@ export function peeked(batch: EventBatch, readsOf: ReadsOf): PeekedBatch {
     keyAt: (i) => batch.keyAt(i),
     markAt: (i) => batch.markAt(i),
     peek(i) {
-      const event = events.get(i) ?? batch.event(i, readsOf(batch.typeAt(i)))
-      events.set(i, event)
-      return event
+      return (events[i] ??= batch.event(i, readsOf(batch.typeAt(i))))
     },
     event(i, reads) {
-      const known = events.get(i)
-      events.delete(i)
+      const known = events[i]
+      events[i] = undefined
       return known !== undefined && reads === readsOf(batch.typeAt(i)) ? known : batch.event(i, reads)
     },
   }

@@ -5,7 +5,7 @@ import {
 import type { Admitted } from '../log/sequence.js'
 import type { EventBatch, Holes } from '../log/source.js'
 import { readersOf, type PartitionReader } from './partition-reader.js'
-import type { MergeState, Settling, Turn, TurnOptions, Turns } from './turn.js'
+import { RUN_EVENTS, type MergeState, type Settling, type Turn, type TurnOptions, type Turns } from './turn.js'
 
 /** Where the merges stand. */
 export interface MergeStart {
@@ -144,12 +144,12 @@ class DomainMerge {
     }
   }
 
-  /** All records of this delivery that come before the rival's next one, and are settled. */
+  /** Records of this delivery that come before the rival's next one, and are settled: all, or as many as are parsed at once. */
   #take(head: Head, rival: Head | null, isComplete: boolean): Turn {
     const { batch, duplicates, gaps } = head.admitted as Admitted
     const from = head.index
     let last: MergePoint | null = null
-    while (head.index < batch.length) {
+    while (head.index < batch.length && head.index - from < RUN_EVENTS) {
       last = head.point as MergePoint
       head.index++
       if (head.index === batch.length) break

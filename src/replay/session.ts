@@ -13,7 +13,7 @@ import { Pacer } from './limits.js'
 import { LogTime } from './log-time.js'
 import type { ProgressMeter } from './progress.js'
 import type { Settings } from './settings.js'
-import type { Settling, Turn, TurnOptions } from './turn.js'
+import { RUN_EVENTS, type Settling, type Turn, type TurnOptions } from './turn.js'
 import { turnsOf } from './turns.js'
 import type { WorkingSet } from './working-set.js'
 
@@ -49,8 +49,6 @@ const BREATH_MS = 25
 const BEAT_MS = 2_000
 /** A wait is cut into pieces, so that a limit that changes holds soon. */
 const PACE_MS = 250
-/** So many events are parsed before they are applied: few enough to be dead before the garbage collector looks. Measured. */
-const RUN_EVENTS = 256
 /** Checkpoints by time take at most about one part in so many of the time. */
 const PAUSE_SHARE = 10
 /** While the digest is kept up at each checkpoint, all that changed is in memory twice: so sooner. */

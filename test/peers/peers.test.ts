@@ -30,11 +30,14 @@ function hostileLines(count: number): string[] {
   })
 }
 
+/** JSON.stringify writes a double from 1e19 to 1e21 as an integer of more than 64 bits, which all refuse. */
+const isReadable = (value: unknown): boolean => !/\d{20}/.test(JSON.stringify(value))
+
 const dump = fc.uniqueArray(
   fc.record({
     collection: fc.constantFrom('a', 'b', 'é'),
     key: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
-    value: fc.jsonValue({ maxDepth: 4, stringUnit: 'grapheme', noUnicodeString: false } as object),
+    value: fc.jsonValue({ maxDepth: 4, stringUnit: 'grapheme', noUnicodeString: false } as object).filter(isReadable),
   }),
   { maxLength: 150, selector: ({ collection, key }) => `${collection} ${key}` },
 )
