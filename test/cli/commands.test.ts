@@ -11,7 +11,7 @@ const HASH = expect.stringMatching(/^sh1:[0-9a-f]{64}$/)
 const END = { 0: 6, 1: 6 }
 
 async function until(done: () => boolean): Promise<void> {
-  for (let i = 0; i < 500 && !done(); i++) await new Promise((resolve) => setTimeout(resolve, 10))
+  for (let i = 0; i < 2_000 && !done(); i++) await new Promise((resolve) => setTimeout(resolve, 10))
   expect(done()).toBe(true)
 }
 

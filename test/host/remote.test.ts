@@ -264,16 +264,16 @@ describe('the server', () => {
       const side = await open()
       return { ...side, close: async () => { closed++; await side.close() } }
     }
-    const { url } = await serve({ open: counting, idleMs: 500 })
+    const { url } = await serve({ open: counting, idleMs: 1_000 })
     const side = await dial(url)
     const left = await hello(url)
-    await sleep(1_500)
+    await sleep(2_500)
     expect((await ask(url, 'POST', `/digest/v1/views/${left.view}/pages`, { body: writeTexts(['accounts/']) })).status).toBe(410)
     expect((await side.pages(['accounts/'])).size).toBe(1)
     await side.close()
     expect(closed).toBe(2)
     const { requests } = side.traffic()!
-    await sleep(400)
+    await sleep(800)
     expect(side.traffic()!.requests).toBe(requests)
   })
 
