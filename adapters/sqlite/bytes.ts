@@ -1,5 +1,6 @@
 import { RehydrateError } from '../../src/index.js'
 import type { Entry } from '../../src/index.js'
+import { blockReader } from './block.js'
 import type { Connection } from './client.js'
 import { once, ROWS_PER_STATEMENT } from './entry-table.js'
 import type { EntryTable } from './entry-table.js'
@@ -35,6 +36,7 @@ export function bytesTable(connection: Connection, collection: string, table: st
     get: connection.prepare(`${select} WHERE key IN (SELECT value FROM json_each(?))`).raw(),
     scan: connection.prepare(`${select} ORDER BY key LIMIT ?`).raw(),
     scanAfter: connection.prepare(`${select} WHERE key > ? ORDER BY key LIMIT ?`).raw(),
+    block: once(() => blockReader(connection, table)),
     writes: once(() => ({
       put: connection.prepare(upsert(table, 1)),
       putMany: connection.prepare(upsert(table, ROWS_PER_STATEMENT)),

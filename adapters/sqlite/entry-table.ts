@@ -1,4 +1,5 @@
 import type { Entry, PutEntry } from '../../src/index.js'
+import type { ReadBlock } from './block.js'
 import type { Statement } from './client.js'
 
 /** Where the entries of one collection are in one generation, as one connection reaches them. */
@@ -6,6 +7,8 @@ export interface EntryTable {
   readonly get: Statement
   readonly scan: Statement
   readonly scanAfter: Statement
+  /** Left out where rows are not bytes. */
+  readonly block?: () => ReadBlock
   /** Prepared by the first call: a reader writes nothing. */
   readonly writes: () => WriteStatements
   readonly rowsPerStatement: number

@@ -6,7 +6,7 @@ import {
   sessionClosed,
   sessionReadOnly,
 } from '../../src/index.js'
-import type { Changes, Checkpoint, Entry, StoreSession, Writer } from '../../src/index.js'
+import type { Changes, Checkpoint, Entry, EntryBlock, StoreSession, Writer } from '../../src/index.js'
 import { isBusy, sqliteCode, storeError, transaction, translated } from './client.js'
 import type { Connection } from './client.js'
 import { EntryTables } from './entries.js'
@@ -48,6 +48,11 @@ export class SqliteSession implements StoreSession {
 
   async scan(collection: string, after: string | null, limit: number): Promise<readonly Entry[]> {
     return this.#read(collection, (table) => (after === null ? table.scan.all(limit) : table.scanAfter.all(after, limit)))
+  }
+
+  async scanBlock(collection: string, after: string | null, limit: number): Promise<EntryBlock | null> {
+    this.#usable()
+    return translated(this.#parts.path, () => this.#tables.find(collection)?.block?.()(after, limit) ?? null)
   }
 
   async collections(): Promise<readonly string[]> {

@@ -1,4 +1,5 @@
 import { expectSame, type ConformanceCase } from './kit.js'
+import { blockCases } from './store-blocks.js'
 import { commitCases } from './store-commits.js'
 import { entryCases } from './store-entries.js'
 import { generationCases } from './store-generations.js'
@@ -17,7 +18,7 @@ export type { StoreCapability, StoreFactory, StoreUnderTest } from './store-scen
  * killed process or a full disk shows is beyond this kit: test it with the real thing, as test/adapters/sqlite does.
  */
 export function storeCases(factory: StoreFactory): readonly ConformanceCase[] {
-  return [honestFactory(factory), ...entryCases, ...commitCases, ...generationCases, ...tableCases]
+  return [honestFactory(factory), ...entryCases, ...blockCases, ...commitCases, ...generationCases, ...tableCases]
     .filter(({ needs = [] }) => needs.every((need) => factory.capabilities.includes(need)))
     .map((body) => storeCase(factory, body))
 }

@@ -74,6 +74,29 @@ export class HashBatch {
     this.#pad(begin, length + 1, blocks)
   }
 
+  /** Hashes tag ‖ message for each of many messages that stand one behind the other; `ends[i]` is where message i ends. */
+  addRuns(tag: number, bytes: Uint8Array, ends: ArrayLike<number>): void {
+    const source = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    for (let i = 0, from = 0; i < ends.length; i++) {
+      const to = ends[i]!
+      const blocks = (to - from + 73) >>> 6
+      if (this.#lanes === null || blocks > MAX_BLOCKS) this.#addLong(tag, bytes, from, to)
+      else this.#addWords(this.#lanes, tag, source, from, to, blocks)
+      from = to
+    }
+  }
+
+  /** Copies four bytes at a time, wherever they begin: a tenth of what a call costs that copies them all. */
+  #addWords({ words, memory }: FourLanes, tag: number, source: DataView, from: number, to: number, blocks: number): void {
+    const begin = LANES_FROM[blocks]! + this.#filled[blocks]! * blocks * 64
+    memory[begin] = tag
+    const shift = begin + 1 - from
+    let at = from
+    for (const last = to - 4; at <= last; at += 4) words.setInt32(at + shift, source.getInt32(at, true), true)
+    for (; at < to; at++) memory[at + shift] = source.getUint8(at)
+    this.#pad(begin, to - from + 1, blocks)
+  }
+
   /** Hashes tag ‖ UTF-8 of the text. */
   addText(tag: number, text: string): void {
     const units = text.length
@@ -106,10 +129,12 @@ export class HashBatch {
 
   #pad(begin: number, length: number, blocks: number): void {
     const lanes = this.#lanes!
-    const memory = lanes.memory
+    const { memory, words } = lanes
     const end = begin + blocks * 64
     memory[begin + length] = 0x80
-    for (let at = begin + length + 1; at < end - 2; at++) memory[at] = 0
+    let at = begin + length + 1
+    for (const last = end - 6; at <= last; at += 4) words.setInt32(at, 0, true)
+    for (; at < end - 2; at++) memory[at] = 0
     memory[end - 2] = length >>> 5
     memory[end - 1] = length << 3
     const lane = this.#filled[blocks]!++
@@ -225,11 +250,14 @@ function* hashBlock(
   }
 }
 
-/** vh of each of many values that stand one behind the other; `ends[i]` is where value i ends. 32 bytes each, in one array. */
-export function hashRuns(bytes: Uint8Array, ends: readonly number[]): Uint8Array {
+/**
+ * vh of each of many values that stand one behind the other, or with TAG.KEY the kh of keys in UTF-8; `ends[i]` is where number i ends.
+ * 32 bytes each, in one array.
+ */
+export function hashRuns(bytes: Uint8Array, ends: ArrayLike<number>, tag: number = TAG.VALUE): Uint8Array {
   const hashes = new Uint8Array(ends.length * HASH_BYTES)
   batch.start(hashes)
-  for (let i = 0; i < ends.length; i++) batch.add(TAG.VALUE, bytes, i === 0 ? 0 : ends[i - 1]!, ends[i]!)
+  batch.addRuns(tag, bytes, ends)
   batch.finish()
   return hashes
 }

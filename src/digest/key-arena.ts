@@ -5,6 +5,12 @@ const FIRST_KEYS = 1024
 const PLACE_BYTES = 4
 const MAX_UTF8_PER_UNIT = 3
 
+/** Keys in UTF-8, one behind the other; `ends[i]` is where key i ends. */
+export interface KeyBytes {
+  readonly bytes: Uint8Array
+  readonly ends: ArrayLike<number>
+}
+
 /**
  * The keys of an arena's entries, by the entries' ordinals: UTF-8, one behind the other. A block of keys is written in one call, and
  * those that are not kept are written over.
@@ -24,7 +30,21 @@ export class KeyArena {
   clear(): void { this.#count = 0 }
 
   /** Takes a block of keys, of which `keep` keeps some, in ascending order. */
-  stage(keys: readonly string[]): void {
+  stage(keys: readonly string[] | KeyBytes): void {
+    if ('ends' in keys) this.#stageBytes(keys)
+    else this.#stageTexts(keys)
+  }
+
+  #stageBytes({ bytes, ends }: KeyBytes): void {
+    const from = this.#starts[this.#count]!
+    this.#reserve(from + bytes.length)
+    this.#bytes.set(bytes, from)
+    if (this.#ends.length < ends.length) this.#ends = new Uint32Array(ends.length)
+    for (let i = 0; i < ends.length; i++) this.#ends[i] = from + ends[i]!
+    this.#staged = from
+  }
+
+  #stageTexts(keys: readonly string[]): void {
     const all = keys.join('')
     const from = this.#starts[this.#count]!
     this.#reserve(from + all.length * MAX_UTF8_PER_UNIT)

@@ -26,11 +26,13 @@ export class KeySet {
 
   remove(keys: readonly string[]): void { this.#change(hashKeys(keys), -1) }
 
-  /** Adds keys of which the kh are known: 32 bytes each. */
+  /** Adds keys of which the kh are known: 32 bytes each, from a multiple of 4 bytes on. */
   addHashes(hashes: Uint8Array): void { this.#change(hashes, 1) }
 
   #change(hashes: Uint8Array, step: 1 | -1): void {
-    for (let i = 0; i < hashes.length; i++) this.#sum[i % HASH_BYTES]! ^= hashes[i]!
+    const sum = new Int32Array(this.#sum.buffer)
+    const words = new Int32Array(hashes.buffer, hashes.byteOffset, hashes.length / 4)
+    for (let i = 0; i < words.length; i += sum.length) for (let word = 0; word < sum.length; word++) sum[word]! ^= words[i + word]!
     this.#count += (step * hashes.length) / HASH_BYTES
   }
 }

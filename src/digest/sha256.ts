@@ -7,6 +7,8 @@
 /** Hashes `blocks` padded blocks of 64 bytes at each of in0…in3; writes the digests (32 bytes) to out0…out3. Addresses in `memory`. */
 export interface FourLanes {
   readonly memory: Uint8Array
+  /** The same, for words that begin anywhere. */
+  readonly words: DataView
   readonly hash: (
     in0: number, in1: number, in2: number, in3: number, blocks: number,
     out0: number, out1: number, out2: number, out3: number,
@@ -20,7 +22,7 @@ export function fourLanes(bytes: number): FourLanes | null {
   if (WebAssembly === undefined) return null
   try {
     const { memory, hash } = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes(Math.ceil(bytes / 65536)))).exports
-    return { memory: new Uint8Array(memory.buffer), hash }
+    return { memory: new Uint8Array(memory.buffer), words: new DataView(memory.buffer), hash }
   } catch {
     return null
   }

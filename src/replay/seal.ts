@@ -1,5 +1,5 @@
 import { EntryArena } from '../digest/arena.js'
-import { hashEntries, hashKeys } from '../digest/batch.js'
+import { hashEntries } from '../digest/batch.js'
 import { TrieBuilder } from '../digest/builder.js'
 import { KeySet, type KeySum } from '../digest/key-set.js'
 import type { TrieRoot } from '../digest/pages.js'
@@ -8,8 +8,9 @@ import type { EntryKey, PutEntry, StoreSession } from '../store/contract.js'
 import type { Value } from '../value/canonical.js'
 import type { Clock } from './api.js'
 import type { Committer } from './commit.js'
+import { scanIntact } from './intact.js'
 import { DIGEST } from './listed.js'
-import { MARKS, scanAll, scanPages, SCAN_PAGE } from './state.js'
+import { MARKS, scanAll, SCAN_PAGE } from './state.js'
 import { assertIntact } from './working-set.js'
 
 /** Memory for sorting key hashes; a larger state is scanned in several passes. */
@@ -46,10 +47,8 @@ export async function buildDigest({ session, committer, clock, signal }: SealPor
     const arena = new EntryArena(ARENA_BYTES, true)
     const stored = new KeySet(undefined)
     for (let pass = 0; !arena.isComplete; pass++) {
-      for await (const entries of scanPages(session, collection)) {
-        const keys = entries.map(({ key }) => key)
-        const keyHashes = hashKeys(keys)
-        arena.add(keyHashes, assertIntact(entries), keys)
+      for await (const { keyHashes, valueHashes, keys } of scanIntact(session, collection)) {
+        arena.add(keyHashes, valueHashes, keys)
         if (pass === 0) stored.addHashes(keyHashes)
         await clock.sleep(0)
         if (signal.aborted) return false

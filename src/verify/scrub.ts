@@ -1,5 +1,5 @@
 import { EntryArena } from '../digest/arena.js'
-import { hashKeys, hashValues } from '../digest/batch.js'
+import { hashValues } from '../digest/batch.js'
 import { TrieBuilder } from '../digest/builder.js'
 import { collectionRoot, formatHash, HASH_BYTES } from '../digest/hash.js'
 import { diffRows } from '../digest/rows.js'
@@ -8,8 +8,9 @@ import { compareUtf8, formatPosition, positionFromJson } from '../log/position.j
 import type { Mark } from '../log/source.js'
 import type { Clock } from '../replay/api.js'
 import { CONTROL } from '../replay/commit.js'
+import { type IntactPage, scanIntact } from '../replay/intact.js'
 import { DIGEST, pagesOf } from '../replay/listed.js'
-import { MARKS, readEngineCollection, SCAN_PAGE, scanPages } from '../replay/state.js'
+import { MARKS, readEngineCollection, SCAN_PAGE } from '../replay/state.js'
 import { assertIntact, stateCorrupt } from '../replay/working-set.js'
 import { rootOfCollections } from '../store/checkpoint-codec.js'
 import type { CollectionRoot, Manifest } from '../store/checkpoint.js'
@@ -68,10 +69,9 @@ class Scrub {
     const builder = new TrieBuilder(name, (key, page) => made.push({ key, page }))
     const arena = new EntryArena(ARENA_BYTES, true)
     for (let pass = 0; !arena.isComplete; pass++) {
-      for await (const entries of scanPages(this.#session, name)) {
-        const keys = entries.map(({ key }) => key)
-        arena.add(hashKeys(keys), assertIntact(entries), keys)
-        if (pass === 0) this.#count(entries)
+      for await (const page of scanIntact(this.#session, name)) {
+        arena.add(page.keyHashes, page.valueHashes, page.keys)
+        if (pass === 0) this.#count(page)
         await this.#breathe()
       }
       for (const _ of arena.drain(builder)) {
@@ -88,10 +88,9 @@ class Scrub {
   /** Every page there is must be intact, and be one of those that were compared. */
   async pages(): Promise<void> {
     let found = 0
-    for await (const entries of scanPages(this.#session, DIGEST)) {
-      assertIntact(entries)
-      this.#count(entries)
-      found += entries.length
+    for await (const page of scanIntact(this.#session, DIGEST)) {
+      this.#count(page)
+      found += page.count
       await this.#breathe()
     }
     if (found === this.#pages) return
@@ -112,9 +111,9 @@ class Scrub {
     }
   }
 
-  #count(entries: readonly Entry[]): void {
-    this.entries += entries.length
-    for (const { bytes } of entries) this.bytes += bytes.length
+  #count({ count, bytes }: IntactPage): void {
+    this.entries += count
+    this.bytes += bytes
   }
 
   async #assertPages(name: string, made: readonly { key: string; page: Uint8Array }[]): Promise<void> {

@@ -1,5 +1,5 @@
 import { memoryStore } from '../../adapters/memory/store.js'
-import type { Changes, Entry, GenerationRow, OpenRead, OpenWrite, PutEntry, StateStore, StoreSession } from '../../src/index.js'
+import type { Changes, Entry, EntryBlock, GenerationRow, OpenRead, OpenWrite, PutEntry, StateStore, StoreSession } from '../../src/index.js'
 
 type Commit = StoreSession['commit']
 
@@ -62,6 +62,18 @@ export const FAULTS: Readonly<Record<string, (inner: StateStore) => StateStore>>
   })),
   'scan without a limit': session((inner) => ({ scan: (collection, after) => inner.scan(collection, after, 100_000) })),
   'scan one short': session((inner) => ({ scan: (collection, after, limit) => inner.scan(collection, after, limit - 1) })),
+  'a block that lacks the last entry': session((inner) => ({
+    scanBlock: async (...page) => blockOf((await inner.scan(...page)).slice(0, -1)),
+  })),
+  'a block whose values end at a zero byte': session((inner) => ({
+    scanBlock: async (...page) => blockOf((await inner.scan(...page)).map((entry) => ({ ...entry, bytes: endedAtZero(entry.bytes) }))),
+  })),
+  'a block whose keys end at a zero byte': session((inner) => ({
+    scanBlock: async (...page) => blockOf((await inner.scan(...page)).map((entry) => ({ ...entry, key: entry.key.split('\0')[0] as string }))),
+  })),
+  'a block that goes on from the first': session((inner) => ({
+    scanBlock: async (collection, _, limit) => blockOf(await inner.scan(collection, null, limit)),
+  })),
   'forgets deletes': changed((changes) => ({ puts: changes.puts, deletes: [] })),
   'forgets all but the first delete': changed((changes) => ({ puts: changes.puts, deletes: [...changes.deletes].slice(0, 1) })),
   'drops entries of no bytes': changed((changes) => ({
@@ -177,9 +189,29 @@ export const FAULTS: Readonly<Record<string, (inner: StateStore) => StateStore>>
   }),
 }
 
+/** Entries as a block holds them. */
+export function blockOf(entries: readonly Entry[]): EntryBlock {
+  const keys = entries.map(({ key }) => Buffer.from(key))
+  const values = entries.map(({ bytes }) => bytes)
+  return {
+    count: entries.length, keys: Buffer.concat(keys), keyEnds: endsOf(keys),
+    bytes: Buffer.concat(values), ends: endsOf(values), hashes: Buffer.concat(entries.map(({ hash }) => hash)),
+  }
+}
+
+function endsOf(parts: readonly Uint8Array[]): number[] {
+  let end = 0
+  return parts.map(({ length }) => (end += length))
+}
+
+function endedAtZero(bytes: Uint8Array): Uint8Array {
+  const zero = bytes.indexOf(0)
+  return zero < 0 ? bytes : bytes.subarray(0, zero)
+}
+
 /** No fault: what the wrappers themselves do must pass. */
 export function faithful(): StateStore {
-  return session(() => ({}))(memoryStore())
+  return session((inner) => ({ scanBlock: async (...page) => blockOf(await inner.scan(...page)) }))(memoryStore())
 }
 
 function session(fault: (inner: StoreSession) => Partial<StoreSession>): (inner: StateStore) => StateStore {

@@ -196,6 +196,8 @@ const FAULTS: Record<string, (real: EventSource) => Partial<EventSource>> = {
     let first: ReturnType<EventSource['bounds']> | undefined
     return { bounds: (options) => (first ??= real.bounds(options)) }
   },
+  'reads each time in another way': () => ({ reading: { 'event.type': `function ${Math.random()}` } }),
+  'says how it reads in more than texts': () => ({ reading: { event: { type: 'kind' } } as never }),
 }
 
 async function failures(cases: readonly ConformanceCase[]): Promise<string[]> {

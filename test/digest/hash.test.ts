@@ -91,6 +91,22 @@ describe.each([['four lanes', 0], ['OpenSSL', Infinity]])('a batch on %s', (_, l
     }
   })
 
+  it('hashes messages that stand one behind the other, wherever they begin', () => {
+    const batch = new HashBatch(lanesFrom)
+    const memory = Uint8Array.from({ length: 40_000 }, (__, i) => (i * 37 + (i >>> 8)) & 255)
+    const lengths = fc.array(fc.oneof(fc.nat(70), fc.nat(300)), { maxLength: 80 })
+    fc.assert(fc.property(lengths, fc.nat(9), fc.constantFrom(0, 2), (sizes, from, tag) => {
+      let end = 0
+      const ends = sizes.map((size) => (end += size))
+      const bytes = memory.subarray(from, from + end)
+      const out = new Uint8Array(sizes.length * 32)
+      batch.start(out)
+      batch.addRuns(tag, bytes, ends)
+      batch.finish()
+      expect(hex(out)).toBe(ends.map((to, i) => openssl(tag, bytes.subarray(ends[i - 1] ?? 0, to))).join(''))
+    }), { numRuns: 60 })
+  })
+
   it('hashes text as its UTF-8', () => {
     const batch = new HashBatch(lanesFrom)
     fc.assert(fc.property(fc.array(fc.string({ unit: 'grapheme', maxLength: 80 }), { maxLength: 20 }), (texts) => {

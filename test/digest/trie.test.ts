@@ -6,6 +6,7 @@ import { hashKeys } from '../../src/digest/batch.js'
 import { TrieBuilder } from '../../src/digest/builder.js'
 import type { TrieChange } from '../../src/digest/changes.js'
 import { type Entries as Run, readEntries } from '../../src/digest/entries.js'
+import type { KeyBytes } from '../../src/digest/key-arena.js'
 import { groupKey, readRoot } from '../../src/digest/pages.js'
 import { updateTrie } from '../../src/digest/trie.js'
 
@@ -186,26 +187,33 @@ describe('the trie', () => {
 })
 
 describe('the arena', () => {
-  it('gives the same trie in one pass or in many, within its memory', () => {
+  it('gives the same trie in one pass or in many, within its memory, from keys as text or in UTF-8', () => {
     const count = 5000
     const keys = Array.from({ length: count }, (_, i) => `${i % 7 === 0 ? 'ü'.repeat(i % 50) : 'k'}${i}`)
     const kh = hashKeys(keys)
-    const results = [count, 1000, 37].map((capacity) => {
+    const texts = keys.map((key) => Buffer.from(key))
+    const keysFrom = (from: number, inUtf8: boolean): readonly string[] | KeyBytes => {
+      if (!inUtf8) return keys.slice(from, from + 500)
+      let end = 0
+      const some = texts.slice(from, from + 500)
+      return { bytes: Buffer.concat(some), ends: some.map(({ length }) => (end += length)) }
+    }
+    const results = [[count, false], [1000, false], [37, false], [count, true], [37, true]].map(([capacity, inUtf8]) => {
       const pages: Pages = new Map()
       const builder = new TrieBuilder('orders', (key, page) => { pages.set(key, page) })
-      const arena = new EntryArena(capacity * 100, true)
+      const arena = new EntryArena(Number(capacity) * 100, true)
       let passes = 0
       do {
         for (let i = 0; i < count; i += 500) {
           const hashes = kh.subarray(i * 32, (i + 500) * 32)
-          arena.add(hashes, hashes, keys.slice(i, i + 500))
+          arena.add(hashes, hashes, keysFrom(i, inUtf8 === true))
         }
         for (const _ of arena.drain(builder));
         passes++
       } while (!arena.isComplete)
       return { passes, pages, ...builder.finish() }
     })
-    expect(results.map(({ passes }) => passes === 1)).toEqual([true, false, false])
+    expect(results.map(({ passes }) => passes === 1)).toEqual([true, false, false, true, false])
     for (const result of results) {
       expect(result.count).toBe(count)
       expect(result.trieHash).toEqual(results[0]!.trieHash)
