@@ -5,6 +5,7 @@ import { keptAt, makeMark, type KeptRecord, type LogIdentity } from './mark.js'
 import type { RecordPage } from './page.js'
 import type { Pass } from './pass.js'
 import type { PageReader } from './payload/readers.js'
+import { ColumnRecord } from './record.js'
 
 const NO_HOLES: Holes = { control: 0, aborted: 0, filtered: 0, compactedOrLost: 0 }
 
@@ -64,14 +65,6 @@ function throughOf(page: RecordPage, to: number, hole: number): Offset {
   return Math.max(lastHole, lastRecord)
 }
 
-interface Latest {
-  readonly i: number
-  readonly record: RawRecord
-  /** Told without parsing; null: it can't be; undefined: not asked for yet. */
-  type: string | null | undefined
-  event: RecordedEvent | null
-}
-
 /** Records [from, to) of a page. */
 class KafkaBatch implements EventBatch {
   readonly partition: string
@@ -83,8 +76,12 @@ class KafkaBatch implements EventBatch {
   readonly #read: ReadPage
   readonly #from: number
   readonly #firstHole: number
-  /** The record asked for last: its columns and its event are asked for one after the other. */
-  #latest: Latest | null = null
+  /** Stands at record `#at`: columns and event of one are asked for one after the other. */
+  readonly #record = new ColumnRecord()
+  #at = -1
+  /** Of that record, told without parsing; null: it can't be; undefined: not asked for yet. */
+  #plainType: string | null | undefined = undefined
+  #event: RecordedEvent | null = null
 
   constructor(read: ReadPage, from: number, to: number, through: Offset, holes: Holes, firstHole = read.page.holes.length) {
     this.partition = read.partition
@@ -111,14 +108,14 @@ class KafkaBatch implements EventBatch {
 
   offsetAt(i: number): Offset { return this.#read.page.offsetAt(this.#from + i) }
 
-  typeAt(i: number): string { return this.#plainType(this.#record(i)) ?? this.#parse(i).type }
+  typeAt(i: number): string { return this.#plainTypeOf(this.#stand(i)) ?? this.#parse(i).type }
 
-  keyAt(i: number): string | null { return this.#read.reader.plainKey(this.#record(i).record) ?? this.#parse(i).key }
+  keyAt(i: number): string | null { return this.#read.reader.plainKey(this.#stand(i)) ?? this.#parse(i).key }
 
   event(i: number, reads?: Reads): RecordedEvent {
     const event = this.#parse(i, reads)
     // The next one who asks gets data of his own.
-    this.#record(i).event = null
+    this.#event = null
     return event
   }
 
@@ -131,20 +128,25 @@ class KafkaBatch implements EventBatch {
   }
 
   #parse(i: number, reads?: Reads): RecordedEvent {
-    const latest = this.#record(i)
-    if (latest.event !== null) return latest.event
+    const record = this.#stand(i)
+    if (this.#event !== null) return this.#event
     const { reader } = this.#read
-    const event = reader.event(latest.record, reads)
-    if ((this.#plainType(latest) ?? event.type) !== event.type) throw reader.ambiguous(latest.record)
-    return (latest.event = event)
+    const event = reader.event(record, reads)
+    if ((this.#plainTypeOf(record) ?? event.type) !== event.type) throw reader.ambiguous(record)
+    return (this.#event = event)
   }
 
-  #plainType(latest: Latest): string | null {
-    return latest.type === undefined ? (latest.type = this.#read.reader.plainType(latest.record)) : latest.type
+  #plainTypeOf(record: RawRecord): string | null {
+    return this.#plainType === undefined ? (this.#plainType = this.#read.reader.plainType(record)) : this.#plainType
   }
 
-  #record(i: number): Latest {
-    if (this.#latest?.i === i) return this.#latest
-    return (this.#latest = { i, record: this.#read.page.recordAt(this.#from + i), type: undefined, event: null })
+  #stand(i: number): RawRecord {
+    if (this.#at !== i) {
+      this.#read.page.moveTo(this.#record, this.#from + i)
+      this.#at = i
+      this.#plainType = undefined
+      this.#event = null
+    }
+    return this.#record
   }
 }

@@ -84,6 +84,7 @@ export class BrokerLink {
       // Each answer used here begins with it; a flexible one has the tagged fields of its header before.
       return { answer, throttleMs: bytes.readInt32BE(flexible ? 1 : 0) }
     }
+    forgetRemainder(connection)
     return connection.send({
       request: { apiKey, apiName, apiVersion, encode }, response: { decode, parse }, requestTimeout: timeoutMs, logResponseError: false,
     })
@@ -112,6 +113,11 @@ function isSessionOver({ authenticatedAt, sessionLifetime }: Connection): boolea
 function quiet(queue: Connection['requestQueue']): void {
   const schedule = queue.scheduleCheckPendingRequests.bind(queue)
   queue.scheduleCheckPendingRequests = () => { if (queue.pending.length > 0) schedule() }
+}
+
+/** kafkajs joins each answer with what is left of the one before it: with nothing, because ours come whole, but that copies all of it. */
+function forgetRemainder(connection: Connection): void {
+  if (connection.bytesBuffered === 0) connection.chunks = []
 }
 
 function tooOld(address: string, api: string, version: number): RehydrateError {

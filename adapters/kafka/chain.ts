@@ -26,7 +26,7 @@ export interface PageChain {
 
 /**
  * The input chain: c₀ = 32 zero bytes, and behind each aligned block of 1,024 offsets that holds a record
- * c = SHA256(c ‖ SHA256(records of the block)), as RecordPage writes them; inside a block, of its records so far.
+ * c = SHA256(c ‖ SHA256(records of the block)), as RecordHasher takes them; inside a block, of its records so far.
  * It depends on no batch: not of the log, not of ours.
  */
 export class InputChain {
@@ -47,7 +47,7 @@ export class InputChain {
       const start = isBegun ? this.#start as BlockStart : this.#begin(blockStart(offset))
       blocks.push({ start, index, hashed: isBegun ? this.#hash.copy() : null })
       const end = page.indexOf(start.offset + INPUT_BLOCK)
-      this.#hash.update(page.bytesOf(index, end))
+      page.hashInto(this.#hash, index, end)
       index = end
     }
     return { inputAt: (at) => inputAt(page, blocks, at) }
@@ -71,7 +71,7 @@ function inputAt(page: RecordPage, blocks: readonly PageBlock[], at: number): { 
   let block = blocks.length - 1
   while ((blocks[block] as PageBlock).index > at) block--
   const { start, index, hashed } = blocks[block] as PageBlock
-  const hash = (hashed?.copy() ?? createHash('sha256')).update(page.bytesOf(index, at + 1))
+  const hash = page.hashInto(hashed?.copy() ?? createHash('sha256'), index, at + 1)
   return { input: link(start.chain, hash).toString('hex'), block: start }
 }
 

@@ -29,6 +29,9 @@ export interface Connection {
   /** Of the SASL session, in ms; 0: for ever. */
   readonly sessionLifetime: { toString(): string }
   readonly requestQueue: { readonly pending: readonly unknown[]; scheduleCheckPendingRequests(): void; destroy(): void }
+  /** What came of answers that are not whole yet, and how much of it. */
+  chunks: Buffer[]
+  readonly bytesBuffered: number
   isConnected(): boolean
   send<Answer>(call: {
     readonly request: { apiKey: number; apiName: string; apiVersion: number; encode(): Promise<unknown> }

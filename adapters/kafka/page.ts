@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import type { Holes, Offset } from '../../src/index.js'
-import type { RawRecord } from './mapping.js'
-import { ColumnRecord } from './record.js'
+import type { ColumnRecord } from './record.js'
 import type { RecordBatch } from './record-batch.js'
+import { RecordHasher } from './record-hash.js'
 import type { Records } from './records.js'
 
 /**
@@ -32,6 +32,15 @@ export interface EpochRun {
   readonly to: Offset
 }
 
+/** Records [from, to) of a page, which lie in one batch; `shift` further there. */
+interface BatchRun {
+  readonly batch: RecordBatch
+  readonly records: Records
+  readonly from: number
+  readonly to: number
+  readonly shift: number
+}
+
 /** What is wanted of the batches of one fetch. */
 export interface PageRange {
   /** Offsets from here, inclusive; batches may begin before it. */
@@ -58,8 +67,11 @@ export class RecordPage {
   readonly moment: FetchMoment
   /** In the order of offsets; control batches and aborted ones count as well. */
   readonly epochs: readonly EpochRun[]
-  readonly #batches: RecordBatch[] = []
-  readonly #indexes: number[] = []
+  /** In order; each holds a record. */
+  readonly #runs: BatchRun[] = []
+  /** Where the record asked for last lies. */
+  #run: BatchRun | null = null
+  #count = 0
 
   constructor(batches: readonly RecordBatch[], range: PageRange) {
     const holes = new HoleList(range)
@@ -80,52 +92,49 @@ export class RecordPage {
     this.recordBytes = this.count === 0 ? 0 : Math.ceil(bytes / this.count)
   }
 
-  get count(): number { return this.#indexes.length }
+  get count(): number { return this.#count }
 
   /** Nothing that could be read followed it when it was fetched. */
   get atEnd(): boolean { return this.through + 1 === this.moment.end }
 
-  offsetAt(i: number): Offset { return this.#records(i).offsetAt(this.#indexes[i] as number) }
-
-  leaderEpochAt(i: number): number { return (this.#batches[i] as RecordBatch).leaderEpoch }
-
-  recordAt(i: number): RawRecord {
-    return new ColumnRecord(this.#records(i), this.#indexes[i] as number)
+  offsetAt(i: number): Offset {
+    const { records, shift } = this.#runOf(i)
+    return records.offsetAt(i + shift)
   }
 
-  keyAt(i: number): Buffer | null { return this.#records(i).keyAt(this.#indexes[i] as number) }
+  leaderEpochAt(i: number): number { return this.#runOf(i).batch.leaderEpoch }
+
+  /** Makes `record` stand at record i. */
+  moveTo(record: ColumnRecord, i: number): void {
+    const { records, shift } = this.#runOf(i)
+    record.moveTo(records, i + shift)
+  }
+
+  keyAt(i: number): Buffer | null {
+    const { records, shift } = this.#runOf(i)
+    return records.keyAt(i + shift)
+  }
 
   /** Null: a tombstone. */
-  valueAt(i: number): Buffer | null { return this.#records(i).valueAt(this.#indexes[i] as number) }
-
-  /** SHA-256 of a record as `bytesOf` writes it, hexadecimal. */
-  hashAt(i: number): string {
-    return createHash('sha256').update(this.bytesOf(i, i + 1)).digest('hex')
+  valueAt(i: number): Buffer | null {
+    const { records, shift } = this.#runOf(i)
+    return records.valueAt(i + shift)
   }
 
-  /**
-   * Records [from, to) for hashing, all integers big-endian: offset and timestamp (64 bits, −1: none), key, value, count of headers (32
-   * bits), each header's name and value; texts and bytes behind their length (32 bits, −1: null). No bytes of batches: compaction
-   * rewrites those.
-   */
-  bytesOf(from: number, to: number): Buffer {
-    const bytes = new ByteWriter((to - from) * 512)
-    for (let i = from; i < to; i++) {
-      const records = this.#records(i)
-      const index = this.#indexes[i] as number
-      bytes.int64(records.offsetAt(index))
-      bytes.int64(records.timestampAt(index))
-      bytes.slice(records.bytes, records.keyFrom(index), records.keyTo(index))
-      bytes.slice(records.bytes, records.valueFrom(index), records.valueTo(index))
-      const headers = records.headersAt(index)
-      bytes.int32(headers.length)
-      for (const { name, value } of headers) {
-        const text = Buffer.from(name)
-        bytes.slice(text, 0, text.length)
-        bytes.slice(value ?? text, value === null ? -1 : 0, value?.length ?? -1)
-      }
+  /** SHA-256 of a record as RecordHasher takes it, hexadecimal. */
+  hashAt(i: number): string { return this.hashInto(createHash('sha256'), i, i + 1).digest('hex') }
+
+  /** Takes records [from, to) into a hash. */
+  hashInto(hash: Hash, from: number, to: number): Hash {
+    const hasher = new RecordHasher(hash)
+    for (let i = from; i < to;) {
+      const { records, shift, to: runTo } = this.#runOf(i)
+      const end = Math.min(to, runTo)
+      hasher.take(records, i + shift, end + shift)
+      i = end
     }
-    return bytes.written()
+    hasher.end()
+    return hash
   }
 
   /** The first record at or after an offset; `count` where there is none. */
@@ -140,20 +149,38 @@ export class RecordPage {
     return low
   }
 
-  #records(i: number): Records { return (this.#batches[i] as RecordBatch).records() }
+  /** Neighbours mostly lie in one batch, and records are asked for in their order. */
+  #runOf(i: number): BatchRun {
+    const run = this.#run
+    return run !== null && i >= run.from && i < run.to ? run : (this.#run = this.#find(i))
+  }
+
+  #find(i: number): BatchRun {
+    let low = 0
+    let high = this.#runs.length - 1
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#runs[middle] as BatchRun).to <= i) low = middle + 1
+      else high = middle
+    }
+    return this.#runs[low] as BatchRun
+  }
 
   #take(batch: RecordBatch, range: PageRange, holes: HoleList, missing: 'compactedOrLost' | null): void {
     const records = batch.records()
-    for (let index = 0; index < records.count; index++) {
+    const from = this.#count
+    let index = 0
+    while (index < records.count && records.offsetAt(index) < range.from) index++
+    const shift = index - from
+    for (; index < records.count; index++) {
       const offset = records.offsetAt(index)
-      if (offset < range.from) continue
       if (offset > range.upTo) break
-      holes.passTo(offset - 1, this.count, missing)
+      holes.passTo(offset - 1, index - shift, missing)
       holes.through = offset
-      this.#batches.push(batch)
-      this.#indexes.push(index)
     }
-    holes.passTo(batch.lastOffset, this.count, missing)
+    this.#count = index - shift
+    if (this.#count > from) this.#runs.push({ batch, records, from, to: this.#count, shift })
+    holes.passTo(batch.lastOffset, this.#count, missing)
   }
 }
 
@@ -184,49 +211,5 @@ class HoleList {
     if (end <= this.through) return
     this.list.push({ before, from: this.through + 1, to: end, reason })
     this.through = end
-  }
-}
-
-const SHORT_BYTES = 48
-
-class ByteWriter {
-  #buffer: Buffer
-  #at = 0
-
-  constructor(expectedBytes: number) {
-    this.#buffer = Buffer.allocUnsafe(expectedBytes)
-  }
-
-  int32(value: number): void {
-    this.#reserve(4)
-    const buffer = this.#buffer
-    buffer[this.#at++] = value >>> 24
-    buffer[this.#at++] = value >>> 16
-    buffer[this.#at++] = value >>> 8
-    buffer[this.#at++] = value
-  }
-
-  int64(value: number): void {
-    this.int32(Math.floor(value / 4_294_967_296))
-    this.int32(value >>> 0)
-  }
-
-  /** from −1: null. */
-  slice(bytes: Buffer, from: number, to: number): void {
-    if (from < 0) return this.int32(-1)
-    this.int32(to - from)
-    this.#reserve(to - from)
-    // A call costs as much as copying some dozens of bytes by hand.
-    if (to - from < SHORT_BYTES) for (let at = from; at < to; at++) this.#buffer[this.#at++] = bytes[at] as number
-    else this.#at += bytes.copy(this.#buffer, this.#at, from, to)
-  }
-
-  written(): Buffer { return this.#buffer.subarray(0, this.#at) }
-
-  #reserve(bytes: number): void {
-    if (this.#at + bytes <= this.#buffer.length) return
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#at + bytes))
-    this.#buffer.copy(larger, 0, 0, this.#at)
-    this.#buffer = larger
   }
 }

@@ -11,6 +11,8 @@ export interface RecordHeader {
   readonly value: Buffer | null
 }
 
+const NO_HEADERS: readonly RecordHeader[] = Object.freeze([])
+
 /** What a batch says of all its records. */
 export interface RecordsFrame {
   readonly baseOffset: Offset
@@ -66,11 +68,10 @@ export class Records {
   /** Null: a tombstone. */
   valueAt(index: number): Buffer | null { return this.#slice(this.valueFrom(index), this.valueTo(index)) }
 
-  /** Where the count of headers is. */
-  headersFrom(index: number): number { return this.#column(index, 5) }
-
   /** In the order they were written; a name may come twice. */
   headersAt(index: number): readonly RecordHeader[] {
+    // Their count is the last byte of a record without any.
+    if (this.bytes[this.#column(index, 5)] === 0) return NO_HEADERS
     const cursor = new Cursor(this.bytes, this.#column(index, 5), this.bytes.length)
     const headers: RecordHeader[] = []
     for (let left = cursor.varint(); left > 0; left--) {

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { EventReader, type EventMapping, type RawRecord } from '../../../adapters/kafka/event.js'
 import { kafka, type KafkaOptions } from '../../../adapters/kafka/index.js'
@@ -123,6 +124,19 @@ describe('what a record holds', () => {
     value[0] = 9
     expect(data).toEqual(new Uint8Array([1, 0xff]))
   })
+
+  test('bytes that were handed out stay what they are, whoever reads on and whoever writes into others', () => {
+    fc.assert(fc.property(fc.array(fc.oneof(fc.nat(300), fc.nat(5_000)), { minLength: 1, maxLength: 40 }), fc.nat(), (sizes, chosen) => {
+      const values = sizes.map((size, i) => Buffer.alloc(size, i))
+      const bytesOf = (value: Buffer): Uint8Array => eventOf({ value, headers: { type: 'T' } }, {}, 'raw').data as Uint8Array
+      const all = values.map(bytesOf)
+      const written = all[chosen % all.length]?.fill(255)
+      for (const [i, value] of values.entries()) {
+        if (all[i] !== written) expect(all[i]).toEqual(new Uint8Array(value))
+        expect(bytesOf(value)).toEqual(new Uint8Array(value))
+      }
+    }), { numRuns: 50 })
+  })
 })
 
 describe('kafka()', () => {
@@ -159,5 +173,27 @@ describe('kafka()', () => {
     ['a group', { group: 'g' }, 'OPTION_DEFERRED'],
   ])('refuses %s', async (_what, more, code) => {
     expect((await failureOf((async () => kafka({ ...good, ...more } as KafkaOptions))())).code).toBe(code)
+  })
+})
+
+describe('what a state remembers of how its records were read', () => {
+  const readingOf = (more: Partial<KafkaOptions>) => kafka({ brokers: ['broker:9092'], topics: ['orders'], ...more }).reading
+  const registry = { url: 'http://registry:8081', auth: { username: 'u', password: 'secret' } }
+
+  test('is nothing where records are read as they are without options; of where, who and how fast it is nothing ever', () => {
+    expect(readingOf({})).toEqual({})
+    expect(readingOf({ payload: 'json', key: 'utf8', event: {} })).toEqual({})
+    expect(readingOf({ partitions: ['orders/1'], from: { timestamp: 0 }, isolation: 'read_uncommitted', clientId: 'c', rack: 'r', ssl: true })).toEqual({})
+    expect(JSON.stringify(readingOf({ registry }))).toBe('{"values":"registry"}')
+  })
+
+  test('is the payload, the form of keys and each part that is mapped; a function by its text', () => {
+    expect(readingOf({ payload: 'cloudevents', registry, key: 'registry' })).toEqual({ payload: 'cloudevents', values: 'registry', key: 'registry' })
+    const type = { header: 'kind' }
+    const event: EventMapping = { type, key: { field: 'meta.id' }, data: { topic: true }, id: { schema: true }, recordedAt: ({ offset }) => offset }
+    expect(readingOf({ payload: 'msgpack', event })).toEqual({
+      payload: 'msgpack', 'event.type': 'header kind', 'event.key': 'field meta.id', 'event.data': 'topic', 'event.id': 'schema',
+      'event.recordedAt': expect.stringMatching(/^function sh1:[0-9a-f]{64}$/),
+    })
   })
 })

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { kafkajsPort, type KafkajsOptions } from '../../../adapters/kafka/port-kafkajs.js'
 import type { FetchedPartition, FetchLimits, KafkaPort } from '../../../adapters/kafka/port.js'
 import { encodeBatch } from './encode-batch.js'
@@ -49,6 +49,27 @@ describe('fetches of many partitions', () => {
     expect(answers.map((answer) => answer?.partition)).toEqual([0, 1, 2, 3, 4, 5])
     for (const answer of answers) expect(answer?.records).toEqual(Buffer.concat(cluster.log[answer!.partition]!.map(({ bytes }) => bytes)))
     expect(partitionsOf().toSorted()).toEqual([[0, 1, 2], [3, 4, 5]])
+  })
+
+  test('what came stays as it was, however many answers come after it; and kafkajs joins none of them with nothing, which copies it', async () => {
+    for (const partition of cluster.log.keys()) {
+      cluster.log[partition] = Array.from({ length: 6 }, (_, base) => {
+        const bytes = encodeBatch({ base, records: [{ delta: 0, key: null, value: Buffer.alloc(60_000, partition + 1) }] })
+        return { base, last: base, bytes }
+      })
+    }
+    const joined = vi.spyOn(Buffer, 'concat')
+    const came: (FetchedPartition | null)[] = []
+    for (let offset = 0; offset < 6; offset++) {
+      came.push(...await Promise.all([0, 1, 2].map((partition) => fetch(partition, { offset, bytesPerPartition: 70_000 }))))
+    }
+    const ofNothing = joined.mock.calls.filter(([[first, second]]) => first?.length === 0 && (second?.length ?? 0) > 60_000).length
+    joined.mockRestore()
+    expect(ofNothing).toBe(0)
+    for (const [i, answer] of came.entries()) {
+      const { bytes } = cluster.log[i % 3]![Math.floor(i / 3)]!
+      expect(answer?.records.subarray(0, bytes.length).equals(bytes)).toBe(true)
+    }
   })
 
   test('those that come while one is under way wait for it, and go together', async () => {
