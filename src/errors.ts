@@ -183,7 +183,7 @@ export const ERRORS = {
   },
   PROJECTION_CHANGED: {
     exit: 8, acceptable: true,
-    summary: 'The projection is not the one this state was built with, though its version is the same.',
+    summary: 'The projection, or what makes its events of records, is not that of this state, though the version is the same.',
     safe: UNTOUCHED,
     fix: 'Raise its version, which opens a new generation. If the fold did not change: --accept PROJECTION_CHANGED=code.',
   },

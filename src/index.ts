@@ -134,7 +134,7 @@ export { checkpointBytes, checkpointFromBytes, makeManifestHash } from './store/
 export { FORMAT_VERSION } from './store/contract.js'
 export { overlayStore } from './store/overlay.js'
 export type {
-  Changes, Entry, EntryKey, GenerationRow, OpenRead, OpenWrite, PutEntry, StateStore, StoreSession, WriterRow,
+  Changes, Entry, EntryBlock, EntryKey, GenerationRow, OpenRead, OpenWrite, PutEntry, StateStore, StoreSession, WriterRow,
 } from './store/contract.js'
 export {
   alreadyRunning, fenced, generationNotFound, generationRefused, liveChanged, sessionClosed, sessionReadOnly,
@@ -167,6 +167,8 @@ export {
 } from './value/column-foreign.js'
 export { isKey } from './value/key.js'
 export { isObject } from './value/value.js'
+// For what is told to people: `diagnose` of a source, the command line.
+export { span } from './value/span.js'
 export type { Collection } from './projection/define.js'
 // Proofs and receipts for third parties; what serves a digest, and reads one that is served.
 export { openStoreSide, type StoreSide } from './verify/open.js'
@@ -200,6 +202,7 @@ export type { Shard } from './store/checkpoint.js'
 // For sources whose records are in an envelope of others.
 export { cloudEventData, cloudEventParts } from './log/cloud-event.js'
 export { fieldAt, partsByFields, type EnvelopeParts, type FieldMapping } from './log/envelope.js'
+export { functionText, type Reading } from './log/reading.js'
 export { recordedAtOf } from './log/recorded-at.js'
 export type { KeyHash, PartitionerOptions } from './log/partitioner.js'
 export type { Order, TimeOptions } from './projection/options.js'

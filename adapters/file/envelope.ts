@@ -1,6 +1,6 @@
 import {
-  checkOptions, cloudEventData, cloudEventParts, partsByFields, RehydrateError, suspectDigits,
-  type EnvelopeParts, type FieldMapping, type RecordedEvent,
+  checkOptions, cloudEventData, cloudEventParts, functionText, partsByFields, RehydrateError, suspectDigits,
+  type EnvelopeParts, type FieldMapping, type Reading, type RecordedEvent,
 } from '../../src/index.js'
 import type { LinePage } from './lines.js'
 import { parseLine, recordOf, type LineForm } from './record.js'
@@ -29,6 +29,14 @@ export function checkEnvelope(envelope: FileEnvelope): void {
       message: `fileLog(): envelope.${part} must be { field: 'path.to.it' }.`, path: `envelope.${part}`, actual: selector,
     })
   }
+}
+
+/** What a state remembers of it. */
+export function readingOf(envelope: FileEnvelope): Reading {
+  if (typeof envelope === 'string') return { envelope }
+  if (typeof envelope === 'function') return { envelope: functionText(envelope) }
+  const mapped = Object.entries(envelope) as [string, { readonly field: string } | undefined][]
+  return Object.fromEntries(mapped.flatMap(([part, place]) => (place === undefined ? [] : [[`envelope.${part}`, `field ${place.field}`]])))
 }
 
 /** Lines in an envelope of others: nothing is known of them before they are parsed. */

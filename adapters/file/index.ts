@@ -1,6 +1,6 @@
 import {
   checkOptions, RehydrateError,
-  type Bounds, type EventBatch, type EventSource, type Mark, type MarkCheck, type Offset, type ReadLimits, type ReadRange,
+  type Bounds, type EventBatch, type EventSource, type Mark, type MarkCheck, type Offset, type Reading, type ReadLimits, type ReadRange,
 } from '../../src/index.js'
 import { FileBatch } from './batch.js'
 import { Catalog, type Layout } from './catalog.js'
@@ -8,7 +8,7 @@ import { InputChain, type PageChain } from './chain.js'
 import type { LinePage } from './lines.js'
 import { proofOf, type FirstRecord } from './mark.js'
 import { proveMark, readFirst, readLayout, refuseReplaced, resumeChain, type Start } from './reader.js'
-import { checkEnvelope, EnvelopedLines, type FileEnvelope } from './envelope.js'
+import { checkEnvelope, EnvelopedLines, readingOf, type FileEnvelope } from './envelope.js'
 import { Columns, type LineForm } from './record.js'
 
 export interface FileLogOptions {
@@ -49,6 +49,7 @@ export function fileLog(options: FileLogOptions): EventSource {
 
 class FileLog implements EventSource {
   readonly continuity = 'dense'
+  readonly reading?: Reading
   readonly #catalog: Catalog
   readonly #readBytes: number
   readonly #form: LineForm
@@ -57,6 +58,7 @@ class FileLog implements EventSource {
     this.#catalog = new Catalog(path, envelope === null)
     this.#form = envelope === null ? new Columns() : new EnvelopedLines(envelope)
     this.#readBytes = readBytes
+    if (envelope !== null) this.reading = readingOf(envelope)
   }
 
   async bounds(options: { readonly following?: boolean } = {}): Promise<ReadonlyMap<string, Bounds>> {

@@ -1,4 +1,4 @@
-import { isRehydrateError, type Finding } from '../../src/index.js'
+import { isRehydrateError, span, type Finding } from '../../src/index.js'
 import { nameOf, type FetchedPartition, type KafkaPort, type TopicPartition, type TopicView } from './port.js'
 import type { PartitionView } from './prove.js'
 import { readBatches, type RecordBatch } from './record-batch.js'
@@ -75,7 +75,8 @@ function findUnreadable(topic: string, { compacted }: TopicView): Finding[] {
   if (compacted !== null) return []
   return [{
     is: 'doubtful', what: `configuration of ${topic}`,
-    text: 'It may not be read: whether the topic is compacted, and when records expire, is not known.',
+    text: 'It may not be read: whether the topic is compacted, and when records and deletes expire, is not known. A replay that needs every'
+      + ' record halts at the first that is missing.',
     fix: `Allow this user DescribeConfigs on the topic ${topic}.`,
   }]
 }
@@ -166,15 +167,4 @@ function accessOf({ topics, user }: Diagnosis): Finding[] {
 function gigabytes(bytes: number): string {
   if (bytes < 1e5) return `${(bytes / 1e3).toFixed(1)} kB`
   return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`
-}
-
-/** 45 s, 6 min, 2 h 10 min, 3 d 4 h. */
-function span(ms: number): string {
-  const seconds = Math.max(1, Math.round(ms / 1_000))
-  if (seconds < 120) return `${seconds} s`
-  const minutes = Math.round(seconds / 60)
-  if (minutes < 60) return `${minutes} min`
-  const hours = Math.floor(minutes / 60)
-  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`
-  return hours % 24 === 0 ? `${hours / 24} d` : `${Math.floor(hours / 24)} d ${hours % 24} h`
 }

@@ -1,4 +1,4 @@
-import type { Offset } from '../../src/index.js'
+import { functionText, type Offset } from '../../src/index.js'
 
 /** A record of a topic, decoded, for a function of the `event` option. */
 export interface KafkaRecord {
@@ -35,6 +35,14 @@ export interface EventMapping {
   readonly recordedAt?: Selector
   /** An integer from 1, or its text. */
   readonly schemaVersion?: Selector
+}
+
+/** A selector in words: what a state remembers of it. */
+export function selectorText(selector: Selector): string {
+  if (typeof selector === 'function') return functionText(selector)
+  if ('header' in selector) return `header ${selector.header}`
+  if ('field' in selector) return `field ${selector.field}`
+  return 'schema' in selector ? 'schema' : 'topic'
 }
 
 /** A record as the batch reader gives it: buffers, nothing decoded. */

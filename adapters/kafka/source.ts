@@ -1,7 +1,7 @@
 import {
   RehydrateError,
   type Bounds, type BoundsOptions, type ConsumerGroup, type EventBatch, type EventSource, type Finding, type Mark, type MarkCheck,
-  type Offset, type OpenTransaction, type ReadLimits, type ReadRange,
+  type Offset, type OpenTransaction, type Reading, type ReadLimits, type ReadRange,
 } from '../../src/index.js'
 import { batchesOf } from './batch.js'
 import { FetchBudget } from './budget.js'
@@ -11,7 +11,7 @@ import { followLineage, type EpochRead } from './lineage.js'
 import { idOf, inPass, passOf, type KeptRecord } from './mark.js'
 import { readPages } from './pages.js'
 import { assertInTime, passAt, Passes, risingClock, type Pass } from './pass.js'
-import { EventReaders, type PayloadSettings } from './payload/readers.js'
+import { EventReaders, readingOf, type PayloadSettings } from './payload/readers.js'
 import type { KafkaPort } from './port.js'
 import { keptBehind, proveMark, type PartitionView, type Proved } from './prove.js'
 import { Starts, type LogStart } from './start.js'
@@ -31,6 +31,7 @@ const NOTHING_KNOWN: ReadonlySet<string> = new Set()
 /** Topics as a log: partitions are called TOPIC/N. Positions are ours: no group, nothing is committed to the cluster. */
 export class KafkaSource implements EventSource {
   readonly continuity = 'sparse'
+  readonly reading: Reading
   readonly #openPort: () => KafkaPort
   readonly #settings: SourceSettings
   readonly #views: Views
@@ -44,6 +45,7 @@ export class KafkaSource implements EventSource {
 
   constructor(openPort: () => KafkaPort, settings: SourceSettings) {
     this.#openPort = openPort
+    this.reading = readingOf(settings)
     this.#settings = settings
     this.#views = new Views({ ...settings, clock: settings.clock ?? risingClock() })
     this.#starts = new Starts(settings.from ?? null)

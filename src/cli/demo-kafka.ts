@@ -4,6 +4,7 @@ import { loadConfig, selectJob } from '../host/config.js'
 import { packageRoot } from '../host/modules.js'
 import type { SealedRun } from '../index.js'
 import { cacheFolder } from './cache-folder.js'
+import { configText } from './config-text.js'
 import { findBrokers } from './demo-broker.js'
 import { check, chooseData, layExample, layLog, rebuild, type DemoOptions, type Live } from './demo-steps.js'
 import { checkLines, count, positionJson, seconds, sealedLines, type Checked } from './demo-text.js'
@@ -70,7 +71,7 @@ async function rebuildFromTopic(
 ): Promise<{ kafka: SealedRun; checked: Checked }> {
   await mkdir(folder, { recursive: true })
   await layExample(folder, ['airports.ts'])
-  await writeFile(join(folder, 'rehydrate.config.ts'), configText(brokers, topic))
+  await writeFile(join(folder, 'rehydrate.config.ts'), configOf(brokers, topic))
   const job = selectJob(await loadConfig(folder, undefined, { fresh: true }))
   try {
     const kafka = await rebuild(job, live, signal)
@@ -93,25 +94,11 @@ async function rebuildFromFiles(folder: string, data: FlightData, live: Live, si
   }
 }
 
-function configText(brokers: readonly string[], topic: string): string {
-  return [
-    "import { join } from 'node:path'",
-    "import { defineConfig } from 'rehydrate'",
-    "import { kafka } from 'rehydrate/kafka'",
-    "import { sqlite } from 'rehydrate/sqlite'",
-    "import { airports } from './airports.ts'",
-    '',
-    'export default defineConfig({',
-    '  jobs: {',
-    '    flights: {',
-    `      source: kafka({ brokers: ${JSON.stringify(brokers)}, topics: ['${topic}'] }),`,
-    '      projection: airports,',
-    "      store: sqlite({ path: join(import.meta.dirname, 'state.db') }),",
-    '    },',
-    '  },',
-    '})',
-    '',
-  ].join('\n')
+function configOf(brokers: readonly string[], topic: string): string {
+  const options = [`brokers: ${JSON.stringify(brokers)}, topics: ['${topic}']`]
+  return configText({
+    job: 'flights', source: { from: 'rehydrate/kafka', name: 'kafka', options }, projection: { name: 'airports', file: 'airports.ts' },
+  })
 }
 
 function isSame({ kafka, files }: Outcome): boolean { return kafka.root === files.root }

@@ -1,4 +1,4 @@
-import type { Accepted } from '../index.js'
+import { span, type Accepted } from '../index.js'
 
 /** Numbers, times and waivers as people read them. */
 
@@ -67,17 +67,6 @@ export function duration(ms: number): string {
 /** What is judged, not measured: less than 1 s, about 45 s, about 2 h 10 min. */
 export function about(ms: number): string {
   return ms < 1_000 ? 'less than 1 s' : `about ${span(ms)}`
-}
-
-/** 45 s, 6 min, 2 h 10 min, 3 d 4 h */
-export function span(ms: number): string {
-  const seconds = Math.round(ms / 1_000)
-  if (seconds < 120) return `${seconds} s`
-  const minutes = Math.round(seconds / 60)
-  if (minutes < 60) return `${minutes} min`
-  const [hours, rest, units] = minutes < 48 * 60 ? [Math.floor(minutes / 60), minutes % 60, ['h', 'min']]
-    : [Math.floor(minutes / 1_440), Math.round((minutes % 1_440) / 60), ['d', 'h']]
-  return rest === 0 ? `${hours} ${units[0]}` : `${hours} ${units[0]} ${rest} ${units[1]}`
 }
 
 /** `text` in so many columns, with … where it was cut. */

@@ -3,9 +3,11 @@ import {
 } from '../index.js'
 import { type Context, type Handler, usage } from './command.js'
 import { grouped, table } from './format.js'
-import { openReporter, withJob } from './job.js'
+import { adviceFor, openReporter, withJob } from './job.js'
 import { exitOf } from './output.js'
 import { replayOptions } from './plan.js'
+
+type Refusal = Pick<HandOver['refusals'][number], 'code' | 'message' | 'fix'>
 
 export const handoverCommand: Handler = (context) => withJob(context, async (job) => {
   const { flags, output } = context
@@ -21,9 +23,10 @@ export const handoverCommand: Handler = (context) => withJob(context, async (job
   const done = isBack
     ? await takeBack({ source, projection, store, execute, ...(group === undefined ? {} : { group }) })
     : await handedOver(context, job.name, { ...jobOptions(context, job), execute, group: group as string, ...(wait && { wait }) })
-  await output.document(documentOf(job.name, done))
-  await output.lines(screen(job.name, done, isBack))
-  const [refusal] = done.refusals
+  const refusals = done.refusals.map(({ code, message, fix }) => ({ code, message, fix: adviceFor(context, fix) }))
+  await output.document(documentOf(job.name, done, refusals))
+  await output.lines(screen(job.name, done, isBack, refusals))
+  const [refusal] = refusals
   return refusal === undefined ? 0 : exitOf(refusal.code)
 })
 
@@ -57,12 +60,12 @@ function waitOf({ flags }: Context): HandOverOptions['wait'] {
 }
 
 /** Offsets of groups are printed as Kafka has them: the next one to read. */
-function documentOf(job: string, { partitions, refusals, ...done }: HandOver): object {
+function documentOf(job: string, { partitions, ...done }: HandOver, refusals: readonly Refusal[]): object {
   return {
     job, ...done, position: positionToJson(positionOf(partitions)),
     partitions: partitions.map(({ partition, committed, position, behind, atOpenTransaction }) =>
       ({ partition, before: committed === null ? null : committed + 1, offset: position + 1, behind, atOpenTransaction })),
-    refusals: refusals.map(({ code, message, fix }) => ({ code, message, fix })),
+    refusals,
   }
 }
 
@@ -70,8 +73,8 @@ function positionOf(partitions: readonly GroupPartition[]): Position {
   return new Map(partitions.map(({ partition, position }) => [partition, position]))
 }
 
-function screen(job: string, done: HandOver, isBack: boolean): string[] {
-  const { group, outcome, partitions, others, members, state, refusals, before } = done
+function screen(job: string, done: HandOver, isBack: boolean, refusals: readonly Refusal[]): string[] {
+  const { group, outcome, partitions, others, members, state, before } = done
   const position = formatPosition(positionOf(partitions)) || 'the start of an empty log'
   if (outcome === 'ours') {
     const how = group === null ? 'was not handed over' : `is taken back from the group ${group}`

@@ -2,8 +2,9 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { loadConfig, selectJob } from '../host/config.js'
-import { type EventSource, isRehydrateError, RehydrateError } from '../index.js'
+import { isRehydrateError, type Plan, plan, RehydrateError, type ReplayOptions } from '../index.js'
 import type { Context, Handler } from './command.js'
+import { configText } from './config-text.js'
 import { grouped } from './format.js'
 import { asRehydrateError } from './output.js'
 import { untilAnswered } from './waiting.js'
@@ -30,10 +31,10 @@ export const initCommand: Handler = async (context) => {
   }
   const write = (name: string, text: string): void => writeFileSync(join(io.folder, name), text)
   write(projection, projectionText(setup.job, NO_SAMPLE))
-  write(CONFIG, configText(setup, NO_SAMPLE))
+  write(CONFIG, configOf(setup, NO_SAMPLE))
   const sample = await sampleOf(context)
   write(projection, projectionText(setup.job, sample))
-  write(CONFIG, configText(setup, sample))
+  write(CONFIG, configOf(setup, sample))
   await output.document({ job: setup.job, files: [CONFIG, projection], types: sample.types, sampled: sample.events, ...sample.problem })
   await output.lines([
     `wrote  ${CONFIG}`,
@@ -68,7 +69,7 @@ function setupOf(flags: Context['flags']): Setup {
     })
   }
   const named = topics?.split(',').map((topic) => topic.trim()).filter((topic) => topic !== '') ?? []
-  const job = flags.text('job') ?? (named[0] ?? 'events').replace(/[^A-Za-z0-9_-]/g, '_')
+  const job = flags.text('job') ?? jobOf(named[0] ?? 'events')
   if (!/^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(job)) {
     throw new RehydrateError('USAGE', {
       message: `--job ${job} is no name for a job.`, expected: 'a letter or _, then letters, digits, _ or -',
@@ -83,34 +84,24 @@ function setupOf(flags: Context['flags']): Setup {
   return { job, source: { from: 'rehydrate/kafka', name: 'kafka', options } }
 }
 
-function configText({ job, source: { from, name, options } }: Setup, { shape }: Sample): string {
-  return [
-    "import { join } from 'node:path'",
-    "import { defineConfig } from 'rehydrate'",
-    `import { ${name} } from '${from}'`,
-    "import { sqlite } from 'rehydrate/sqlite'",
-    `import { ${identifier(job)} } from './${job}.ts'`,
-    '',
-    'export default defineConfig({',
-    '  jobs: {',
-    `    ${property(job)}: {`,
-    ...(shape === null ? [`      source: ${name}({ ${options} }),`] : [
-      `      source: ${name}({`,
-      `        ${options},`,
-      `        // ${shape}`,
-      "        // event: { type: { field: '…' } }, // where the parts of an event are",
-      '      }),',
-    ]),
-    `      projection: ${identifier(job)},`,
-    "      store: sqlite({ path: join(import.meta.dirname, 'state.db') }),",
-    '    },',
-    '  },',
-    '})',
-    '',
-  ].join('\n')
+/** A topic's name as one of a job. */
+function jobOf(topic: string): string {
+  return topic.replace(/[^A-Za-z0-9_-]/g, '_').replace(/^(?![A-Za-z_])/, '_').slice(0, 64)
 }
 
-function projectionText(job: string, { types, compacted }: Sample): string {
+function configOf({ job, source }: Setup, { shape }: Sample): string {
+  const { options } = source
+  return configText({
+    job: property(job), projection: { name: identifier(job), file: `${job}.ts` },
+    source: {
+      ...source,
+      options: shape === null ? [options]
+        : [`${options},`, `// ${shape}`, "// event: { type: { field: '…' } }, // where the parts of an event are"],
+    },
+  })
+}
+
+function projectionText(job: string, { types, compacted, placement }: Sample): string {
   if (compacted) return latestText(job)
   const handlers = (types.length === 0 ? ['SomethingHappened'] : types)
     .map((type) => `    ${property(type)}: (state, event) => ({ ...state, ...event.data }),`)
@@ -121,6 +112,11 @@ function projectionText(job: string, { types, compacted }: Sample): string {
     `  name: ${quoted(job)},`,
     '  version: 1, // raise it whenever a handler changes',
     `  collection: ${quoted(job)}, // one entry for each key of the log`,
+    ...(placement === null ? [] : [
+      '  // Each record is proved to lie where its key belongs, so the store need not remember the partition of each key.',
+      `  // When the topic grows, add its new number of partitions: counts: [${placement.counts.join()}, …].`,
+      `  order: 'copartition', partitioner: { hash: ${quoted(placement.hash)}, counts: [${placement.counts.join()}] },`,
+    ]),
     '  on: {',
     '    // (state before or undefined, event) => state after, or null to delete it: a pure function.',
     ...(types.length === 0 ? ['    // One for each type of event. This one is an example.'] : []),
@@ -147,13 +143,22 @@ interface Sample {
   readonly events: number
   /** Partitions of it are compacted. */
   readonly compacted: boolean
+  /** The partitioner that puts every key of the sample where it lies; null: none does, or the sample has too few keys to tell. */
+  readonly placement: Placement | null
   /** What is said of a record whose parts were not found; null: they were, or there is none. */
   readonly shape: string | null
   /** Why there is no sample. */
   readonly problem: { readonly problem: string; readonly fix: string } | null
 }
 
-const NO_SAMPLE: Sample = { types: [], events: 0, compacted: false, shape: null, problem: null }
+interface Placement {
+  readonly hash: string
+  readonly counts: readonly number[]
+}
+
+const NO_SAMPLE: Sample = { types: [], events: 0, compacted: false, placement: null, shape: null, problem: null }
+/** By chance so many keys do not all lie where a hash would put them. */
+const SURE_KEYS = 30
 
 /** The log as the new configuration names it. That it can't be read yet is no reason not to begin. */
 async function sampleOf(context: Context): Promise<Sample> {
@@ -161,7 +166,7 @@ async function sampleOf(context: Context): Promise<Sample> {
   try {
     const job = selectJob(await loadConfig(io.folder, CONFIG, { fresh: true }))
     try {
-      return await untilAnswered(context, job.name, within(SAMPLE_MS, readSample(job.source)))
+      return await untilAnswered(context, job.name, within(SAMPLE_MS, readSample(job)))
     } finally {
       await Promise.all([job.source.close(), job.store.close()])
     }
@@ -185,8 +190,9 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   return await Promise.race([work, late]).finally(() => stop.abort())
 }
 
-async function readSample(source: EventSource): Promise<Sample> {
+async function readSample({ source, projection, store }: ReplayOptions): Promise<Sample> {
   const types = new Set<string>()
+  const keys = new Set<string | null>()
   const all = [...await source.bounds()]
   if (all.some(([, { compacted }]) => compacted === true)) return { ...NO_SAMPLE, compacted: true }
   const bounds = all.filter(([, { first, last }]) => last >= first)
@@ -195,14 +201,26 @@ async function readSample(source: EventSource): Promise<Sample> {
   for (const [partition, { first, last }] of bounds) {
     const range = { after: first - 1, upTo: Math.min(last, first + most - 1), mark: null }
     for await (const batch of source.read(partition, range, { events: most, bytes: 1 << 20 }, new AbortController().signal)) {
-      for (let i = 0; i < batch.length; i++) types.add(batch.typeAt(i))
+      for (let i = 0; i < batch.length; i++) {
+        types.add(batch.typeAt(i))
+        keys.add(batch.keyAt(i))
+      }
       events += batch.length
     }
   }
-  return { ...NO_SAMPLE, types: [...types].sort(), events }
+  const isOneTopic = new Set(all.map(([partition]) => partition.slice(0, partition.lastIndexOf('/')))).size === 1
+  const isSure = isOneTopic && keys.size >= SURE_KEYS && !keys.has(null)
+  const placement = isSure ? placementOf(await plan({ source, projection, store })) : null
+  return { ...NO_SAMPLE, types: [...types].sort(), events, placement }
 }
 
-const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n')}'`
+/** Of a topic that grew, more is to be decided than a sample can say. */
+function placementOf({ placement }: Plan): Placement | null {
+  if (placement === null || placement.hash === null || placement.counts.length > 1) return null
+  return { hash: placement.hash, counts: placement.counts }
+}
+
+const quoted = (text: string): string => `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 
 const property = (name: string): string => (/^[A-Za-z_$][A-Za-z0-9_$]*$/.test(name) ? name : quoted(name))
 
@@ -212,6 +230,10 @@ function identifier(name: string): string {
   return RESERVED.has(camel) ? `${camel}_` : camel
 }
 
-const RESERVED = new Set([
-  'class', 'default', 'delete', 'export', 'import', 'new', 'package', 'private', 'public', 'return', 'switch', 'var',
-])
+/** No names of variables in a module; then those that the two files have already. */
+const RESERVED = new Set((
+  'arguments await break case catch class const continue debugger default delete do else enum eval export extends false finally for '
+  + 'function if implements import in instanceof interface let new null package private protected public return static super switch '
+  + 'this throw true try typeof var void while with yield '
+  + 'defineConfig defineReducer fileLog join kafka latest process sqlite'
+).split(' '))

@@ -88,7 +88,7 @@ export const explainCommand: Handler = (context) => withJob(context, async (job)
     else if (output.reader === 'document') events.push(event)
     await output.lines([`  ${partition}@${offset}  ${type}  ${value === null ? 'absent' : stringifyJson(value)}`])
   }
-  // Where a change of code was accepted, a part of the events was folded with the code before it.
+  // Where a change of code or of reading was accepted, a part of the events was folded as it was before it.
   const sameCode = !manifest.accepted.some(({ code }) => code === 'PROJECTION_CHANGED')
   if (sameCode && Buffer.compare(encode(folded), encode(held)) !== 0) throw explainsAnother(collection, key, held, folded)
   if (output.reader === 'document') {

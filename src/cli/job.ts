@@ -1,5 +1,5 @@
 import { loadConfig, type NamedJob, selectJob } from '../host/config.js'
-import { shardOptions } from '../index.js'
+import { isRehydrateError, RehydrateError, shardOptions } from '../index.js'
 import type { Context } from './command.js'
 import { personReporter, type Reporter, SILENT } from './progress.js'
 import { shardOf } from './shard.js'
@@ -7,13 +7,31 @@ import { shardOf } from './shard.js'
 /** Loads the job that the command line names, and closes its source and store afterwards. */
 export async function withJob<T>(context: Context, use: (job: NamedJob) => Promise<T>): Promise<T> {
   const config = await loadConfig(context.io.folder, context.flags.text('config'))
-  const selected = selectJob(config, context.positionals.get('JOB') ?? context.flags.text('job'))
+  const selected = selectJob(config, jobNamed(context))
   const job = { ...selected, source: selected.source.named?.(`rehydrate-${selected.name}`) ?? selected.source }
   try {
     return await use(job)
+  } catch (error) {
+    throw isRehydrateError(error) ? advised(error, context) : error
   } finally {
     await Promise.all([job.source.close(), job.store.close()])
   }
+}
+
+function jobNamed({ positionals, flags }: Context): string | undefined {
+  return positionals.get('JOB') ?? flags.text('job')
+}
+
+/** Advice with the job that the command line named, in the commands that take one and do not have it yet. */
+export function adviceFor(context: Context, fix: string): string {
+  const job = jobNamed(context)
+  return job === undefined ? fix : fix.replace(/`rehydrate (?:replay|plan|handover)(?= -|`)/g, (command) => `${command} ${job}`)
+}
+
+function advised(error: RehydrateError, context: Context): RehydrateError {
+  const fix = adviceFor(context, error.fix)
+  if (fix === error.fix) return error
+  return Object.assign(new RehydrateError(error.code, { ...error.details, fix }), { stack: error.stack })
 }
 
 /** The same, with only that part of its log and its store which is the shard's of `--shard`. */

@@ -66,7 +66,9 @@ function holesText(partitions: readonly PlannedPartition[]): string {
   const compacted = partitions.filter((one) => one.compacted === true).map(({ partition }) => partition)
   const unknown = partitions.filter((one) => one.compacted === null).map(({ partition }) => partition)
   if (compacted.length > 0) return `expected, because it is compacted: ${namesOf(compacted)}; there are fewer events than offsets`
-  if (unknown.length > 0) return `unknown: whether the topic is compacted may not be read, of ${namesOf(unknown)}`
+  if (unknown.length > 0) {
+    return `unknown: whether the topic is compacted may not be read, of ${namesOf(unknown)}; who needs every record halts at the first hole`
+  }
   return 'of transactions only (markers, aborted records): nothing is compacted'
 }
 
@@ -77,9 +79,10 @@ function namesOf(partitions: readonly string[]): string {
 function placementText({ hash, counts, sampled, explained, movedKeys }: NonNullable<Plan['placement']>): string {
   const share = `${grouped(explained)} of ${grouped(sampled)} sampled keys`
   if (hash === null) return `no partitioner explains where they lie (${share}); where they cross partitions, use order 'time'`
-  if (counts.length === 1) return `lie where ${hash} puts them with ${counts.join()} partitions (${share})`
+  const declared = `partitioner: { hash: '${hash}', counts: [${counts.join(', ')}] }`
+  if (counts.length === 1) return `lie where ${hash} puts them with ${counts.join()} partitions (${share}): ${declared}`
   const moved = `${Math.round(100 * movedKeys)} % of them moved`
-  return `the topics grew, and ${moved} (${share}): partitioner: { hash: '${hash}', counts: [${counts.join(', ')}] }`
+  return `the topics grew, and ${moved} (${share}): ${declared}`
 }
 
 function splitRows({ planned, parts }: NonNullable<PlanScreen['split']>): string[] {

@@ -1,4 +1,4 @@
-import { expectSame, type ConformanceCase } from './kit.js'
+import { expectSame, expectTrue, type ConformanceCase } from './kit.js'
 import { compactionCases } from './source-compaction.js'
 import { makeRecords, readAll, withLog, type SourceHarness } from './source-harness.js'
 import { readingCases } from './source-reading.js'
@@ -11,7 +11,9 @@ export type { SourceCapability, SourceEntry, SourceHarness, SourceHole, SourceLo
  * that it has what it says, and nothing it does not say, is a case too.
  */
 export function sourceCases(harness: SourceHarness): readonly ConformanceCase[] {
-  const cases = [honestHarness(harness), ...readingCases(harness), ...trustCases(harness), ...compactionCases(harness)]
+  const cases = [
+    honestHarness(harness), steadyReading(harness), ...readingCases(harness), ...trustCases(harness), ...compactionCases(harness),
+  ]
   return cases.filter(({ needs }) => needs.every((need) => (harness.capabilities as readonly string[]).includes(need)))
 }
 
@@ -28,6 +30,22 @@ function honestHarness(harness: SourceHarness): ConformanceCase {
       const { marks } = await readAll(source, 'p')
       expectSame('marks carry a chain', marks.at(-1)?.input !== null, harness.capabilities.includes('chain'))
       if (harness.capabilities.includes('holes')) expectSame('continuity of a log with holes', source.continuity, 'sparse')
+    }),
+  }
+}
+
+function steadyReading(harness: SourceHarness): ConformanceCase {
+  return {
+    name: 'how records become events is said before the log is opened, in texts, and by every source of the log in the same ones',
+    needs: [],
+    run: () => withLog(harness, { p: makeRecords(3) }, async (log, source) => {
+      const settings = Object.entries(source.reading ?? {})
+      expectTrue('every setting is a text', settings.every(([, text]) => typeof text === 'string'))
+      await readAll(source, 'p')
+      expectSame('the reading, behind a read', Object.entries(source.reading ?? {}), settings)
+      const other = log.open()
+      expectSame('the reading of another source', Object.entries(other.reading ?? {}), settings)
+      await other.close()
     }),
   }
 }

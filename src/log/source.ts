@@ -2,6 +2,7 @@ import type { Value } from '../value/canonical.js'
 import type { Reads } from '../value/reads.js'
 import type { Milestones } from './milestones.js'
 import type { Offset, Position } from './position.js'
+import type { Reading } from './reading.js'
 
 /** One record as the log holds it. */
 export interface RecordedEvent {
@@ -139,6 +140,11 @@ export interface BoundsOptions {
  */
 export interface EventSource {
   readonly continuity: 'dense' | 'sparse'
+  /**
+   * Kept with the state, which does not go on under another one (PROJECTION_CHANGED). Known before the log is opened, and always the same.
+   * Left out: records become events in the source's own way.
+   */
+  readonly reading?: Reading
   /** Called before the first event of a run and before a seal, with the mark and offset at which each partition stands. */
   check(marks: ReadonlyMap<string, { readonly mark: Mark; readonly at: Offset }>): Promise<ReadonlyMap<string, MarkCheck>>
   /**

@@ -191,8 +191,8 @@ function compileTypes(options: LooseOptions, collections: readonly Collection[])
   }))
 }
 
-/** Stands in messages for a type of no name. */
-export const ANY_TYPE = '*'
+/** Stands in messages for a type of no name: "The handler of any type threw". */
+export const ANY_TYPE = 'any type'
 
 function compileAnyType({ handler, keys, int64 }: AnyType, collections: readonly Collection[]): EventType {
   return { name: ANY_TYPE, handler, keys, upcasters: [], schema: null, int64: int64Of(int64(collections)), reads: null }

@@ -13,6 +13,8 @@ export interface Waivers {
   readonly historyBefore: ReadonlyMap<string, Offset>
   /** PROJECTION_CHANGED=code: the code may differ, the shape may not. */
   readonly codeChanged: boolean
+  /** PROJECTION_CHANGED=reading: how records become events may be said in other words. */
+  readonly readingChanged: boolean
 }
 
 /** Reads `CODE=WHERE` texts. USAGE naming the one that is wrong, and what its code takes. */
@@ -21,6 +23,7 @@ export function parseWaivers(texts: readonly string[]): Waivers {
   const gaps = new Map<string, AcceptedGap[]>()
   const historyBefore = new Map<string, Offset>()
   let codeChanged = false
+  let readingChanged = false
   for (const text of texts) {
     const cut = text.indexOf('=')
     const code = cut < 0 ? text : text.slice(0, cut)
@@ -43,13 +46,14 @@ export function parseWaivers(texts: readonly string[]): Waivers {
         break
       }
       case 'PROJECTION_CHANGED':
-        if (where !== 'code') throw wrong(text, 'PROJECTION_CHANGED=code')
-        codeChanged = true
+        if (where === 'code') codeChanged = true
+        else if (where === 'reading') readingChanged = true
+        else throw wrong(text, 'PROJECTION_CHANGED=code or PROJECTION_CHANGED=reading')
         break
       default: throw notAcceptable(code)
     }
   }
-  return { leftOut, gaps, historyBefore, codeChanged }
+  return { leftOut, gaps, historyBefore, codeChanged, readingChanged }
 }
 
 /**

@@ -46,6 +46,15 @@ export function refuseCompacted(
   }
 }
 
+/**
+ * Partitions of which it is not known whether they are compacted, where every record is needed: one that is missing without a reason was
+ * lost, or compacted, and neither makes a state.
+ */
+export function partitionsToHaveWhole(projection: Projection, bounds: ReadonlyMap<string, Bounds>): ReadonlySet<string> {
+  if (projection.history === 'last' && readsPartitionsAlone(projection)) return NONE
+  return new Set([...bounds].filter(([, { compacted }]) => compacted === null).map(([partition]) => partition))
+}
+
 /** For how long all compacted partitions keep deletes at least; Infinity where none of them says. */
 export function passMs(bounds: ReadonlyMap<string, Bounds>): number {
   return Math.min(...[...bounds.values()].map(({ tombstonesMs = Infinity }) => tombstonesMs))

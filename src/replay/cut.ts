@@ -1,6 +1,6 @@
 import { RehydrateError } from '../errors.js'
 import type { MergePoint } from '../log/order.js'
-import { positionFromJson, type Offset, type Position } from '../log/position.js'
+import { offsetIn, positionFromJson, type Offset, type Position } from '../log/position.js'
 import type { EventBatch, Holes, Mark } from '../log/source.js'
 import type { Accepted, Checkpoint } from '../store/checkpoint.js'
 import { mergeAccepted } from './accept.js'
@@ -20,6 +20,7 @@ export class Cut {
   readonly #unproved = new Set<string>()
   #holes: Holes
   #accepted: readonly Accepted[]
+  #toHaveWhole: ReadonlySet<string> = new Set()
 
   constructor(checkpoint: Checkpoint | null, marks: ReadonlyMap<string, Mark>, { merge, held }: KeptOrder) {
     this.#position = new Map(checkpoint === null ? [] : positionFromJson(checkpoint.manifest.position))
@@ -40,9 +41,16 @@ export class Cut {
   /** Events of moved keys up to the position that are not applied yet. */
   get held(): KeptOrder['held'] { return this.#held }
 
-  /** Moves past a turn that was applied. */
+  /** Of these partitions nothing may be missing without a reason. */
+  haveWhole(partitions: ReadonlySet<string>): void {
+    this.#toHaveWhole = partitions
+  }
+
+  /** Moves past a turn that was applied. COMPACTED_HISTORY where something is missing of a partition that is to be whole. */
   advance(turn: Turn): void {
     const { partition } = turn.batch
+    const missing = turn.holes?.compactedOrLost ?? 0
+    if (missing > 0 && this.#toHaveWhole.has(partition)) throw notWhole(turn, missing, offsetIn(this.#position, partition))
     if (turn.held !== null) this.#hold(partition, turn.held.range)
     if (turn.held?.isRelease === true) return
     this.#position.set(partition, turn.through)
@@ -103,6 +111,15 @@ export function sumOfHoles(a: Holes, b: Holes): Holes {
     control: a.control + b.control, aborted: a.aborted + b.aborted,
     filtered: a.filtered + b.filtered, compactedOrLost: a.compactedOrLost + b.compactedOrLost,
   }
+}
+
+function notWhole({ batch: { partition }, through }: Turn, missing: number, after: Offset): RehydrateError {
+  return new RehydrateError('COMPACTED_HISTORY', {
+    message: `${partition} lacks ${missing} of the offsets ${after + 1} to ${through}, and may be compacted or not: that may not be read.`,
+    partition, offset: after + 1,
+    why: 'If it is, earlier records of a key may be gone, and the projection folds all of them; if it is not, records are lost.',
+    fix: 'Allow this user DescribeConfigs on the topic: then it is known, and what is lost can be accepted by name.',
+  })
 }
 
 function recreated(partition: string, before: Mark, now: Mark): RehydrateError {

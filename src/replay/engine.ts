@@ -10,7 +10,7 @@ import { boundsInOrder, checkPlacement } from './bounds-in-order.js'
 import type { SealRequests } from './channel.js'
 import { Committer } from './commit.js'
 import { Cut } from './cut.js'
-import { partitionsToEnd, passMs, refuseCompacted, whereRead } from './compacted.js'
+import { partitionsToEnd, partitionsToHaveWhole, passMs, refuseCompacted, whereRead } from './compacted.js'
 import { isHandedOver } from './handover-record.js'
 import { IDS, IdWindow } from './ids.js'
 import { checkGrowth, checkIdentity } from './log-check.js'
@@ -114,6 +114,7 @@ export class Engine {
     const { options, settings, world, signal, tell } = this.#ports
     const { source, projection } = options
     const cut = new Cut(checkpoint, start.marks, start)
+    cut.haveWhole(partitionsToHaveWhole(projection, start.bounds))
     for (const accepted of start.accepted) cut.accept(accepted)
     for (const partition of start.unproved) cut.unprovable(partition)
     const committer = new Committer(store, checkpoint, projection, start.fingerprint, world.clock, settings.shard)
@@ -192,6 +193,7 @@ export class Engine {
     const { options, settings } = this.#ports
     const { cut } = stage
     refuseCompacted(options.projection, grown.bounds, refuse)
+    cut.haveWhole(partitionsToHaveWhole(options.projection, grown.bounds))
     checkPlacement(options.projection, grown.bounds.keys(), settings.shard === null, refuse)
     const accepted = await checkGrowth(options.source, settings, cut.position, grown.bounds, cut.marks(), refuse)
     for (const waived of accepted) cut.accept(waived)

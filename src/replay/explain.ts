@@ -2,13 +2,14 @@ import { RehydrateError } from '../errors.js'
 import type { Offset, Position } from '../log/position.js'
 import type { EventSource, Holes, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
-import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
+import type { Fingerprint } from '../projection/fingerprint.js'
 import type { Accepted } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
 import type { World } from './api.js'
 import { ownerKey } from './owners.js'
 import { checkIdentity } from './log-check.js'
 import { folded, nameOf, relatedTo } from './refold.js'
+import { assertSameFold } from './same-fold.js'
 
 export interface ExplainOptions {
   readonly source: EventSource
@@ -40,7 +41,7 @@ export interface ExplainedEvent {
  */
 export async function* explainKey(options: ExplainOptions, world: World): AsyncGenerator<ExplainedEvent> {
   const { source, projection, builtWith, readFrom } = options
-  if (builtWith !== undefined) await assertSameProjection(projection, builtWith, world)
+  if (builtWith !== undefined) await assertSameFold(builtWith, { source, projection }, world)
   if (readFrom !== undefined) await checkIdentity(source, readFrom.marks, readFrom.position, (error) => { throw error })
   const uninstall = world.purity.install()
   try {
@@ -63,16 +64,5 @@ function assertWhole({ compactedOrLost }: Holes, partition: string): void {
   throw new RehydrateError('LOG_COMPACTED', {
     message: `${partition} lacks offsets without a known reason, so that what a key held at an earlier event can not be told.`,
     partition, expected: 0, actual: compactedOrLost,
-  })
-}
-
-/** PROJECTION_CHANGED where a state was built with another one. */
-export async function assertSameProjection(projection: Projection, builtWith: Fingerprint, world: World): Promise<void> {
-  const changed = changedParts(builtWith, fingerprintOf(projection, await world.codeOf(projection)))
-  if (changed.length === 0) return
-  throw new RehydrateError('PROJECTION_CHANGED', {
-    message: `The state was built with another projection: ${changed.join(', ')} changed. Its events would give other values.`,
-    why: 'What a state was made of is found by folding the log again, with the projection that made it.',
-    fix: 'Replay first, or go back to the projection that the state was built with.',
   })
 }

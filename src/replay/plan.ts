@@ -3,7 +3,7 @@ import type { MergePoint } from '../log/order.js'
 import { offsetIn, positionFromJson, type Position } from '../log/position.js'
 import type { Bounds, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
-import { changedParts, fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
+import { fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import type { Accepted, Checkpoint } from '../store/checkpoint.js'
 import type { GenerationRow, StateStore } from '../store/contract.js'
 import type { Plan, PlannedPartition, ReplayOptions, World } from './api.js'
@@ -15,6 +15,7 @@ import { estimate } from './estimate.js'
 import { handedOver, readHandover, type HandoverRecord } from './handover-record.js'
 import { refuseLacking } from './lacking.js'
 import { checkLog } from './log-check.js'
+import { checkSameFold } from './same-fold.js'
 import { checkReplayOptions, type Settings } from './settings.js'
 import { checkSameShard, shardOptions } from './shard.js'
 import { MARKS, MERGE, readEngineCollection } from './state.js'
@@ -93,7 +94,7 @@ export async function settle(
   options: ReplayOptions, settings: Settings, world: World, refuse: (error: RehydrateError) => void,
 ): Promise<Start> {
   const { source, projection, store } = options
-  const fingerprint = fingerprintOf(projection, await world.codeOf(projection))
+  const fingerprint = fingerprintOf(projection, await world.codeOf(projection), source.reading)
   refuseAsyncSchemas(projection, refuse)
   const rows = await store.generations()
   const row = settings.restart ? null : generationOf(rows, projection, settings)
@@ -107,7 +108,7 @@ export async function settle(
   if (row?.writer?.alive === true && !settings.takeover) refuse(alreadyRunning(row))
   if (checkpoint !== null) {
     checkSameShard(checkpoint, settings.shard, refuse)
-    accepted.push(...checkFingerprint(checkpoint.manifest.projection.fingerprint, fingerprint, settings, refuse))
+    accepted.push(...checkSameFold(checkpoint.manifest.projection.fingerprint, fingerprint, settings.waivers, refuse))
   }
   const kept = checkpoint === null ? NOTHING_KEPT : await readKept(store, generation)
   if (kept.handover !== null) refuse(handedOver(kept.handover))
@@ -168,24 +169,6 @@ async function readKept(store: StateStore, generation: number): Promise<KeptAsid
   } finally {
     await session.close()
   }
-}
-
-function checkFingerprint(
-  before: Fingerprint, now: Fingerprint, settings: Settings, refuse: (error: RehydrateError) => void,
-): Accepted[] {
-  const changed = changedParts(before, now)
-  if (changed.length === 0) return []
-  const onlyCode = changed.every((part) => part === 'code')
-  if (onlyCode && settings.waivers.codeChanged) return [{ code: 'PROJECTION_CHANGED', detail: 'code' }]
-  refuse(new RehydrateError('PROJECTION_CHANGED', {
-    message: `The projection changed under the same version: ${changed.join(', ')}.`,
-    expected: changed.map((part) => (part === 'code' ? before.code : before.shape[part] ?? 'absent')).join(', '),
-    actual: changed.map((part) => (part === 'code' ? now.code : now.shape[part] ?? 'absent')).join(', '),
-    fix: onlyCode
-      ? 'Raise its version, which opens a new generation. If the fold did not change: --accept PROJECTION_CHANGED=code.'
-      : 'Raise its version, which opens a new generation.',
-  }))
-  return []
 }
 
 /** Asks each schema once: what a validator answers for nothing shows whether it is synchronous. */

@@ -84,11 +84,13 @@ function belongsTo({ index, of }: Shard, projection: Projection): (partition: st
 /** A log of which some partitions are not there. */
 class ShardSource implements EventSource {
   readonly continuity: EventSource['continuity']
+  readonly reading?: NonNullable<EventSource['reading']>
   readonly check: EventSource['check']
   readonly read: EventSource['read']
   readonly close: EventSource['close']
   readonly bounds: EventSource['bounds']
   readonly offsetAt?: NonNullable<EventSource['offsetAt']>
+  readonly lacking?: NonNullable<EventSource['lacking']>
 
   constructor(source: EventSource, belongs: (partition: string) => boolean) {
     this.continuity = source.continuity
@@ -96,6 +98,8 @@ class ShardSource implements EventSource {
     this.read = (partition, range, limits, signal) => source.read(partition, range, limits, signal)
     this.close = () => source.close()
     this.bounds = async (options) => new Map([...(await source.bounds(options))].filter(([partition]) => belongs(partition)))
+    if (source.reading !== undefined) this.reading = source.reading
+    if (source.lacking !== undefined) this.lacking = (type, paths) => source.lacking!(type, paths)
     if (source.offsetAt !== undefined) this.offsetAt = (partition, timeMs) => source.offsetAt!(partition, timeMs)
   }
 }

@@ -3,8 +3,8 @@ import { positionFromJson, type Position } from '../log/position.js'
 import type { EventSource, Mark } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
 import type { RunEvent, World } from '../replay/api.js'
-import { assertSameProjection } from '../replay/explain.js'
 import { checkIdentity } from '../replay/log-check.js'
+import { assertSameFold } from '../replay/same-fold.js'
 import { MARKS, readEngineCollection } from '../replay/state.js'
 import { decodedValue } from '../replay/working-set.js'
 import type { Manifest } from '../store/checkpoint.js'
@@ -112,7 +112,7 @@ async function audited(options: AuditOptions): Promise<Audit> {
   const { source, projection, session, rounds = ROUNDS, world } = options
   const manifest = sealedManifest(session)
   assertNotCompacted(manifest)
-  await assertSameProjection(projection, manifest.projection.fingerprint, world)
+  await assertSameFold(manifest.projection.fingerprint, { source, projection }, world)
   const marks = await readEngineCollection<Mark>(session, MARKS, session.checkpoint)
   const position = positionFromJson(manifest.position)
   await checkIdentity(source, marks, position, (error) => { throw error })
@@ -254,7 +254,9 @@ async function causeOf(
 
 function stateWhy({ accepted }: Manifest, events: number, interleavings: number): string {
   const tried = `None of ${interleavings} orders of the ${events} events of this key gives what is sealed`
-  if (accepted.some(({ code }) => code === 'PROJECTION_CHANGED')) return `${tried}; a part of it was folded by other code, as was accepted.`
+  if (accepted.some(({ code }) => code === 'PROJECTION_CHANGED')) {
+    return `${tried}; a part of it was folded by other code, or read in another way, as was accepted.`
+  }
   if (accepted.some(({ code }) => code === 'REPAIRED')) return `${tried}; keys of it were repaired.`
   return `${tried}: it was changed, other code built it, or a handler keeps something outside of the state.`
 }

@@ -7,7 +7,7 @@ import type { Projection } from '../projection/define.js'
 import { fingerprintOf, type Fingerprint } from '../projection/fingerprint.js'
 import type { World } from '../replay/api.js'
 import { compactedWithin } from '../replay/compacted.js'
-import { assertSameProjection } from '../replay/explain.js'
+import { assertSameFold } from '../replay/same-fold.js'
 import type { Accepted, Manifest } from '../store/checkpoint.js'
 import type { Value } from '../value/canonical.js'
 import { Folder, touchingOf } from './blame-fold.js'
@@ -102,7 +102,7 @@ const MAX_EXAMPLES = 5
  */
 export async function blame(options: BlameOptions, world: World): Promise<readonly Blame[]> {
   const { projection, accepted, builtWith, keys } = options
-  if (builtWith !== undefined) await assertSameProjection(projection, builtWith, world)
+  if (builtWith !== undefined) await assertSameFold(builtWith, options, world)
   if (keys.length === 0) return []
   if (accepted.some(({ code }) => code === 'HISTORY_INCOMPLETE')) return keys.map((key) => unknown(options, key, 'history incomplete'))
   const uninstall = world.purity.install()
@@ -127,10 +127,10 @@ export async function blame(options: BlameOptions, world: World): Promise<readon
 }
 
 async function gathered(blaming: BlameOptions, options: GatherOptions, world: World): Promise<Gathered> {
-  const { index, projection, upTo, accepted, builtWith } = blaming
+  const { index, source, projection, upTo, accepted, builtWith } = blaming
   // Where keys move, records are folded in another order than they lie in.
   if (index === undefined || projection.placement?.moves === true) return await gatherEvents(options, world)
-  const fingerprint = builtWith ?? fingerprintOf(projection, await world.codeOf(projection))
+  const fingerprint = builtWith ?? fingerprintOf(projection, await world.codeOf(projection), source.reading)
   const scope = { position: upTo, identity: index.identity, fingerprint, accepted }
   return await gatherIndexed(options, await offsetsIn(index.file, scope, options, world), world)
 }

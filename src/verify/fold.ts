@@ -35,6 +35,7 @@ export async function foldInto(options: FoldOptions): Promise<SealedRun> {
 function keptOpen(source: EventSource): EventSource {
   return {
     continuity: source.continuity,
+    ...(source.reading !== undefined && { reading: source.reading }),
     check: (marks) => source.check(marks),
     bounds: (options) => source.bounds(options),
     read: (partition, range, limits, signal) => source.read(partition, range, limits, signal),

@@ -4,8 +4,8 @@ import type { Projection } from '../projection/define.js'
 import type { RunEvent, World } from '../replay/api.js'
 import { assertReadsAgain } from '../replay/compacted.js'
 import { positionAt } from '../replay/cut-search.js'
-import { assertSameProjection } from '../replay/explain.js'
 import { checkIdentity } from '../replay/log-check.js'
+import { assertSameFold } from '../replay/same-fold.js'
 import type { Manifest } from '../store/checkpoint.js'
 import type { StateStore } from '../store/contract.js'
 import { overlayStore } from '../store/overlay.js'
@@ -98,6 +98,6 @@ export async function assertFoldsAgain(
   assertNotCompacted(manifest)
   const position = positionFromJson(manifest.position)
   assertReadsAgain(await source.bounds({ following: true, known: new Set(position.keys()) }), position)
-  await assertSameProjection(projection, manifest.projection.fingerprint, world)
+  await assertSameFold(manifest.projection.fingerprint, { source, projection }, world)
   if (marks !== undefined) await checkIdentity(source, marks, position, (error) => { throw error })
 }

@@ -142,9 +142,11 @@ export function readProjection(given: Untrusted): Manifest['projection'] {
 }
 
 function readFingerprint(given: Untrusted): Fingerprint {
-  const at = given.fields(['shape', 'code', 'codeFrom'])
+  const at = given.fields(['shape', 'code', 'codeFrom'], ['reading'])
+  const reading = at('reading')
   return {
     shape: at('shape').record((part) => part.hash()), code: at('code').hash(), codeFrom: at('codeFrom').oneOf('modules', 'text'),
+    ...(reading.isNull ? {} : { reading: reading.record((setting) => setting.text()) }),
   }
 }
 

@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { findBrokers } from '../../src/cli/demo-broker.js'
 import { demoKafka, type DemoKafkaOptions } from '../../src/cli/demo-kafka.js'
+import { hashFunction } from '../../src/log/partitioner.js'
 import { project } from '../host/project.js'
 import { canHaveKafka, kafkaBroker, type TestBroker } from '../support/kafka.js'
 import { cli } from './harness.js'
@@ -59,6 +61,28 @@ describe.skipIf(!canHaveKafka('the demo through a real broker, and init of its t
     const ran = await init(bare, other)
     expect(ran.stdout).toMatch(/the log was not sampled: The record .*@0 has no type\. Its fields: kind, n\./)
     expect((await cli(other, ['doctor'])).stdout).toContain('EVENT_SHAPE_UNKNOWN')
+  }, 60_000)
+
+  test('init declares the partitioner that a sample shows, with which the replay keeps no owners; of few keys it does not', async () => {
+    const setOf = (key: string) => ({ key, value: '{"n":1}', headers: { type: 'Set' } })
+    const filled = async (keys: number): Promise<string> => {
+      const topic = await broker.makeTopic({ partitions: 3 })
+      const placed = Array.from({ length: keys }, (_, i) => `order-${i}`)
+      for (const partition of [0, 1, 2]) {
+        const own = placed.filter((key) => hashFunction('murmur2')(Buffer.from(key)) % 3 === partition)
+        await broker.produce(topic, own.map(setOf), { partition })
+      }
+      const folder = project({})
+      await cli(folder, ['init', '--brokers', broker.brokers.join(), '--topics', topic, '--job', 'orders'])
+      return folder
+    }
+    const many = await filled(100)
+    expect(readFileSync(join(many, 'orders.ts'), 'utf8')).toContain("  order: 'copartition', partitioner: { hash: 'murmur2', counts: [3] },")
+    expect((await cli(many, ['replay', '--json'])).json()).toMatchObject({ outcome: 'sealed', applied: 100, collections: { orders: { count: 100 } } })
+    const database = new Database(join(many, 'state.db'), { readonly: true })
+    expect(database.prepare('SELECT name FROM collections').pluck().all()).not.toContain('$owners')
+    database.close()
+    expect(readFileSync(join(await filled(20), 'orders.ts'), 'utf8')).not.toContain('partitioner')
   }, 60_000)
 })
 

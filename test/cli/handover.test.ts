@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
+import { adviceFor } from '../../src/cli/job.js'
 import { write } from '../host/project.js'
 import { groupedProject } from './handover-project.js'
 import { cli } from './harness.js'
@@ -58,6 +59,17 @@ test('a group with members refuses it, both ways, and the refusal decides the ex
   expect(planned.stdout).toContain('payments/0: left alone')
   expect(planned.stdout).toContain('offset 7, was 4')
   expect((await cli(folder, [...GIVE, '--json'])).json().error).toMatchObject({ code: 'GROUP_ACTIVE', actual: 'service-1' })
+})
+
+test('advice names the job that the command line named', async () => {
+  const folder = groupedProject()
+  await cli(folder, GIVE)
+  const advice = async (...args: string[]): Promise<string> => (await cli(folder, [...args, '--json'])).json().error.fix
+  expect(await advice('replay', 'orders')).toContain('`rehydrate handover orders --back`')
+  expect(await advice('replay')).toContain('`rehydrate handover --back`')
+  const context = { positionals: new Map([['JOB', 'a$&']]), flags: { text: () => undefined } } as never
+  expect(['`rehydrate plan` finds it', '`rehydrate replay a$&` goes on'].map((fix) => adviceFor(context, fix)))
+    .toEqual(['`rehydrate plan a$&` finds it', '`rehydrate replay a$&` goes on'])
 })
 
 test('a deadline that lies beyond what timers know is waited for', async () => {

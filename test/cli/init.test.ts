@@ -30,12 +30,19 @@ test('init without a log writes the files all the same, and says why it could no
 
 test('init writes the brokers and topics that it was told, and every name is a valid one', async () => {
   const folder = project({})
-  const ran = await cli(folder, ['init', '--brokers', '127.0.0.1:1', '--topics', "class, it's-2"])
+  const ran = await cli(folder, ['init', '--brokers', '127.0.0.1:1', '--topics', "7.class, it's-2"])
   expect(ran.exit).toBe(0)
-  expect(read(folder, 'rehydrate.config.ts')).toContain("kafka({ brokers: process.env['KAFKA_BROKERS'] ?? '127.0.0.1:1', topics: ['class', 'it\\'s-2'] })")
-  expect(read(folder, 'class.ts')).toContain('export const class_ = defineReducer')
+  expect(read(folder, 'rehydrate.config.ts')).toContain("kafka({ brokers: process.env['KAFKA_BROKERS'] ?? '127.0.0.1:1', topics: ['7.class', 'it\\'s-2'] })")
+  expect(read(folder, '_7_class.ts')).toContain('export const _7_class = defineReducer')
   expect(ran.stdout).toContain('the log was not sampled: ')
 }, 30_000)
+
+test.each(['class', 'await', 'latest', 'fileLog', 'join', 'a-'])('init of a job %s writes what runs, whatever words its types have', async (job) => {
+  const types = ["it's \\ \"so\"\r\n", 'default', '0']
+  const folder = project({ 'log/0.ndjson': types.map((type) => `${JSON.stringify({ type, key: 'a', data: { n: 1 } })}\n`).join('') })
+  await cli(folder, ['init', '--path', join(folder, 'log'), '--job', job])
+  expect((await cli(folder, ['replay', '--json'])).json()).toMatchObject({ outcome: 'sealed', applied: 3, skipped: 0 })
+})
 
 test.each([
   ['rehydrate.config.ts', ['init']],

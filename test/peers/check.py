@@ -121,9 +121,11 @@ def identity_of(value):
 
 def projection_of(value):
     name, version, fingerprint = fields(value, ["name", "version", "fingerprint"])
-    shape, code, code_from = fields(fingerprint, ["shape", "code", "codeFrom"])
+    shape, code, code_from = fields(fingerprint, ["shape", "code", "codeFrom"], ["reading"])
+    reading = fingerprint.get("reading")
     return {"name": text(name), "version": whole(version), "fingerprint": {
-        "shape": record(shape, hash_text), "code": hash_text(code), "codeFrom": one_of(code_from, "modules", "text")}}
+        "shape": record(shape, hash_text), "code": hash_text(code), "codeFrom": one_of(code_from, "modules", "text"),
+        **({} if reading is None else {"reading": record(reading, text)})}}
 
 
 def accepted_of(value):

@@ -43,6 +43,8 @@ test('what is kept, and under which key, may be a function of the event; null de
 
 test('an event without a key, a column that is not declared and an integer beyond 2^53 are refused by name', async () => {
   expect(await failureOf(tableOf([set(null, { n: 1 })]))).toMatchObject({ code: 'EVENT_KEY_MISSING' })
+  const thrower = { value: (): never => { throw new Error('no') } }
+  expect((await failureOf(tableOf([set('a', { n: 1 })], thrower))).message).toContain('The handler of any type threw')
   expect(await failureOf(tableOf([set('a', { n: 1, m: 2 })], { columns: { n: 'int' } }))).toMatchObject({ code: 'COLUMN_UNKNOWN', details: { actual: 'm' } })
   const wide = [set('a', { n: 9_007_199_254_740_993n })]
   expect(await failureOf(tableOf(wide))).toMatchObject({ code: 'NUMBER_INEXACT' })

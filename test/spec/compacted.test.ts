@@ -173,13 +173,46 @@ describe('a compacted log', () => {
     await run.close()
   })
 
-  test('whose policy may not be read is sealed at its end too, and refuses nothing', async () => {
+  test('whose policy may not be read is sealed at its end too, for who needs the last record of each key only', async () => {
     const log = busyLog(5, ['p'])
     log.compacted = null
     const store = memoryStore()
-    const sealed = await replay({ source: log, projection: lastValues('latest', { history: 'all' }), store, ...small }).done
+    const sealed = await replay({ source: log, projection: latest, store, ...small }).done
     expect(await valuesOf(store)).toEqual(log.valuesAt(sealed.position))
-    expect(log.reads).toContain(true)
+    expect([log.reads.includes(true), sealed.seal.manifest.holes.compactedOrLost > 0]).toEqual([true, true])
+  })
+
+  test.each([['all', {}], ["last, by order 'time'", { history: 'last', order: 'time' }]] as const)(
+    'whose policy may not be read is sealed as a whole for who needs all records (%s), and halts where one is missing', async (_what, more) => {
+      const projection = lastValues('all', { history: 'all', ...more } as never)
+      const log = new CompactedLog()
+      log.compacted = null
+      for (let i = 0; i < 20; i++) log.write('p', `k${i % 4}`, i)
+      const store = memoryStore()
+      const whole = await replay({ source: log, projection, store, ...small }).done
+      expect([whole.position.get('p'), await valuesOf(store)]).toEqual([19, log.valuesAt(whole.position)])
+      for (let i = 20; i < 40; i++) log.write('p', `k${i % 4}`, i)
+      log.clean('p')
+      expect((await plan({ source: log, projection, store })).refusals).toEqual([])
+      const error = await failureOf(replay({ source: log, projection, store, ...small }).done)
+      expect(error).toMatchObject({ code: 'COMPACTED_HISTORY', details: { partition: 'p', offset: 20 }, fix: expect.stringContaining('DescribeConfigs') })
+      const [row] = await store.generations()
+      expect([row?.checkpoint?.manifest.sealed, row?.checkpoint?.manifest.position]).toEqual([true, { p: 19 }])
+    },
+  )
+
+  test('whose policy may not be read any more is held to it while it is followed, also in partitions that come to it', async () => {
+    const log = new CompactedLog()
+    log.compacted = null
+    log.write('p', 'a', 1)
+    log.write('r', 'b', 1)
+    const run = replay({ source: log, projection: lastValues('all', { history: 'all' }), store: memoryStore(), until: 'follow', ...small })
+    const failed = failureOf(run.done)
+    for await (const event of run) if (event.kind === 'phase' && event.phase === 'following') break
+    for (let i = 0; i < 9; i++) log.write('q', `k${i % 2}`, i)
+    log.clean('q')
+    log.write('q', 'k0', 9)
+    expect(await failed).toMatchObject({ code: 'COMPACTED_HISTORY', details: { partition: 'q' } })
   })
 })
 

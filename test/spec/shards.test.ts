@@ -204,6 +204,14 @@ describe('what is refused', () => {
     expect(back.message).toBe('The store holds the whole, and shard 0/1 is asked for.')
   })
 
+  test('a field that is in no schema of the log, as for the whole', async () => {
+    const source = Object.assign(memoryLog({ partitions: accountLog(1, 2, 4) }), { lacking: async () => ['none'] })
+    const projection = defineReducer({ name: 'n', version: 1, collection: 'n', unknownEvents: 'skip', reads: ['none'], on: { Moved: () => ({}) } } as never)
+    for (const more of [{}, { shard: { index: 0, of: 2 } }]) {
+      expect((await plan({ source, projection, store: memoryStore(), ...more })).refusals).toMatchObject([{ code: 'SCHEMA_INCOMPATIBLE' }])
+    }
+  })
+
   test('an end in a partition that the log does not have, by the shard that would have it', async () => {
     const until = 'moves/0@3,moves/9@1'
     await runIn(worldOf(1), options({ until, shard: { index: 0, of: 2 } }))

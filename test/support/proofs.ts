@@ -52,7 +52,10 @@ export const FACTS: ReceiptFacts = {
     accepted: [{ code: 'LOG_GAP', partition: 'a@1', from: 3, to: 4 }, { code: 'PROJECTION_CHANGED', detail: 'code' }],
   },
   against: { name: 'old.db "😀"', root: hash('3'), manifest: null, position: { 'a@1': 0 }, known: 'asserted', identity: {}, accepted: [] },
-  projection: { name: 'flights', version: 2, fingerprint: { shape: { name: hash('4') }, code: hash('5'), codeFrom: 'modules' } },
+  projection: {
+    name: 'flights', version: 2,
+    fingerprint: { shape: { name: hash('4') }, code: hash('5'), codeFrom: 'modules', reading: { 'event.type': 'header art' } },
+  },
   collections: { airports: { rebuilt: { count: 303, root: hash('6') }, against: { count: 302, root: hash('7') }, omitted: ['$.note'] } },
   differing: 1, truncated: false, tool: { name: 'rehydrate', version: '0.1.0' }, issuedAt: '2026-11-21T15:00:00.000Z',
 }

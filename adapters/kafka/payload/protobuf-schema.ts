@@ -25,7 +25,10 @@ export async function loadProtobuf(): Promise<Library> {
 
 /** The messages of one .proto file, found by the indexes that stand before a message. */
 export interface ProtoFile {
-  /** Indexes into the messages of the file, then into those inside of the one found. SchemaUnreadable where there is none. */
+  /**
+   * Indexes into the messages of the file, then into those inside of the one found. SchemaUnreadable where there is none, and where a
+   * group stands before it, so that it is one message for writers that count groups (by descriptors) and another one for others (by text).
+   */
   messageAt(indexes: readonly number[]): ProtoMessage
   /** By its full name; null where neither the file nor what it imports has one. SchemaUnreadable. */
   messageNamed(name: string): ProtoMessage | null
@@ -50,19 +53,40 @@ export function parseProtobuf(library: Library, text: string, imports: ReadonlyM
   const messages = new Messages(library)
   return {
     messageAt(indexes) {
-      let at: NamespaceBase = top
-      for (const index of indexes) {
-        const next = at.nestedArray.filter((each): each is Type => each instanceof library.Type)[index]
-        if (next === undefined) throw new SchemaUnreadable(`has no message ${indexes.join('.')}`)
-        at = next
+      const [byText, byDescriptor] = [walk(library, top, indexes, false), walk(library, top, indexes, true)]
+      const found = byText ?? byDescriptor
+      if (found === null) throw new SchemaUnreadable(`has no message ${indexes.join('.')}`)
+      if (byDescriptor !== null && byDescriptor !== found) {
+        throw new SchemaUnreadable(`has a group before message ${indexes.join('.')}: it is ${nameOf(found)}, or ${nameOf(byDescriptor)}`)
       }
-      return messages.of(root.lookupType(at.fullName))
+      return messages.of(root.lookupType(found.fullName))
     },
     messageNamed(name) {
       const found = root.lookup(`.${name}`)
       return found instanceof library.Type ? messages.of(found) : null
     },
   }
+}
+
+/** The message that indexes lead to; null: none, or a group. */
+function walk(library: Library, top: NamespaceBase, indexes: readonly number[], withGroups: boolean): Type | null {
+  let at: NamespaceBase = top
+  for (const index of indexes) {
+    const messages = at.nestedArray.filter((each): each is Type => each instanceof library.Type)
+    const next = messages.filter((each) => withGroups || !isGroup(each))[index]
+    if (next === undefined || isGroup(next)) return null
+    at = next
+  }
+  return at instanceof library.Type ? at : null
+}
+
+/** Its types do not say it. */
+function isGroup(type: Type & { readonly group?: boolean }): boolean {
+  return type.group === true
+}
+
+function nameOf({ fullName }: Type): string {
+  return fullName.replace(/^\./, '')
 }
 
 type Parsed = ReturnType<Library['parse']>
@@ -99,7 +123,7 @@ class Messages {
   of(type: Type): ProtoMessage {
     const known = this.#known.get(type.fullName)
     if (known !== undefined) return known
-    const message: ProtoMessage = { name: type.fullName.replace(/^\./, ''), fields: new Map() }
+    const message: ProtoMessage = { name: nameOf(type), fields: new Map() }
     // Known before its fields are read: a message may hold itself.
     this.#known.set(type.fullName, message)
     for (const field of type.fieldsArray) message.fields.set(field.id, this.#field(field))

@@ -1,5 +1,6 @@
-import type { Mark } from '../../../src/index.js'
+import type { Mark, Reading } from '../../../src/index.js'
 import { EventReader, type EventMapping } from '../event.js'
+import { selectorText, type Selector } from '../mapping.js'
 import type { RecordPage } from '../page.js'
 import { hashesOf, idsIn, PageSchemas, type SchemaHashes } from './pins.js'
 import type { SchemaStore } from './registry.js'
@@ -22,6 +23,16 @@ export interface PageReader {
   readonly schemas: PageSchemas | null
 }
 
+/** What a state remembers of them: all that is not as it is without options. */
+export function readingOf({ event, payload, key = 'utf8', registry = null }: PayloadSettings): Reading {
+  const mapped = Object.entries(event) as [string, Selector | undefined][]
+  return {
+    ...(payload !== 'json' && { payload }), ...(registry !== null && { values: 'registry' }), ...(key !== 'utf8' && { key }),
+    ...Object.fromEntries(mapped.flatMap(([part, selector]) =>
+      (selector === undefined ? [] : [[`event.${part}`, selectorText(selector)]]))),
+  }
+}
+
 /** Makes readers of events. */
 export class EventReaders {
   readonly #settings: PayloadSettings
@@ -38,13 +49,12 @@ export class EventReaders {
     return new PageReaders(topic, partition, this.#settings, this.#schemas, hashesOf(mark))
   }
 
-  /**
-   * Those of some fields that no schema of the type's name has, in the subjects of Confluent's three strategies: by topic, by record, by
-   * both.
-   */
+  /** Those of some fields that no schema of the type has, in the subjects of Confluent's three strategies: by topic, by record, by both. */
   async lacking(topics: readonly string[], type: string, paths: readonly string[]): Promise<readonly string[]> {
-    if (this.#schemas === null || this.#settings.event.data !== undefined) return []
-    const subjects = [...topics.map((topic) => `${topic}-value`), type, ...topics.map((topic) => `${topic}-${type}`)]
+    const { event, payload } = this.#settings
+    // A CloudEvent in one piece is of no schema.
+    if (this.#schemas === null || event.data !== undefined || payload === 'cloudevents') return []
+    const subjects = topics.map((topic) => [`${topic}-value`, type, `${topic}-${type}`])
     return await this.#schemas.lacking(type, paths, subjects, new AbortController().signal)
   }
 

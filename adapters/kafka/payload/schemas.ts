@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { avroNameOf, parseAvro } from './avro-schema.js'
 import { avroHas, protobufHas, stepsOf } from './has-path.js'
+import { JsonShape } from './json-schema.js'
 import { loadProtobuf, parseProtobuf } from './protobuf-schema.js'
 import type { RegisteredSchema, SchemaStore } from './registry.js'
 import { SchemaUnreadable } from './unreadable.js'
@@ -25,13 +26,23 @@ export class Schemas {
     return new Map(await Promise.all([...ids].map(async (id) => [id, await this.#readerOf(id, signal)] as const)))
   }
 
-  /** Those of some paths that no schema of a name has in any version; none where there is no schema of that name. Errors: as above. */
-  async lacking(name: string, paths: readonly string[], subjects: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
-    const checks: ((steps: readonly string[]) => boolean)[] = []
-    for (const schema of await this.#store.schemasOf(subjects, signal)) {
-      const check = checkOf(await makeReader(0, schema), name)
-      if (check !== null) checks.push(check)
+  /**
+   * Those of some paths that no schema of a type has in any version; none where that is not known. `subjects`: for each topic those in
+   * which its schemas may be. Of Avro and Protobuf the type is the schema's name. A JSON Schema may be of any: all together they tell it,
+   * where each topic has some, and no other ones. Errors: as above.
+   */
+  async lacking(
+    type: string, paths: readonly string[], subjects: readonly (readonly string[])[], signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const byTopic = await Promise.all(subjects.map((each) => this.#store.schemasOf(each, signal)))
+    const schemas = [...new Map(byTopic.flat().map((schema) => [schemaHash(schema), schema])).values()]
+    const named: PathCheck[] = []
+    for (const schema of schemas) {
+      const check = checkOf(await makeReader(0, schema), type)
+      if (check !== null) named.push(check)
     }
+    const isJson = byTopic.every((found) => found.length > 0) && schemas.every(({ schemaType }) => schemaType === 'JSON')
+    const checks = isJson ? schemas.map(shapeCheck) : named
     return checks.length === 0 ? [] : paths.filter((path) => !checks.some((check) => check(stepsOf(path))))
   }
 
@@ -67,8 +78,16 @@ async function makeReader(id: number, schema: RegisteredSchema): Promise<SchemaR
   }
 }
 
-/** Says of a path whether values of the schema of a name may have it; null where that is another schema, or may be read as none. */
-function checkOf(reader: SchemaReader, name: string): ((steps: readonly string[]) => boolean) | null {
+/** Whether values of a schema may have something at a path. */
+type PathCheck = (steps: readonly string[]) => boolean
+
+function shapeCheck(schema: RegisteredSchema): PathCheck {
+  const shape = new JsonShape(schema)
+  return (steps) => shape.has(steps)
+}
+
+/** Of the schema of a name; null where that is another schema, or may be read as none. */
+function checkOf(reader: SchemaReader, name: string): PathCheck | null {
   if (reader.kind === 'protobuf') {
     const message = reader.messageNamed(name)
     return message === null ? null : (steps) => protobufHas(message, steps)

@@ -7,7 +7,9 @@ import { Cursor } from './cursor.js'
 import { readMessagePack } from './msgpack.js'
 import { invalidPayload, unknownShape, type Place } from './refusals.js'
 import { SchemaUnreadable, Unreadable } from './unreadable.js'
-import { PREFIX_BYTES, readRegistered, schemaIdOf, schemaNameOf, type SchemaReader } from './wire-format.js'
+import {
+  KEY_SCHEMA_HEADER, PREFIX_BYTES, readRegistered, schemaIdOf, schemaNameOf, VALUE_SCHEMA_HEADER, type SchemaReader,
+} from './wire-format.js'
 
 export type PayloadKind = 'json' | 'msgpack' | 'raw' | 'cloudevents'
 
@@ -37,6 +39,27 @@ export function isStructured(contentType: string): boolean {
 
 const ATTRIBUTE = 'ce_'
 
+/** Copies of short values lie side by side in pieces of this size: memory of its own for each would cost three times as much. Measured. */
+const PIECE_BYTES = 64 << 10
+const LONGEST_SHORT_BYTES = 4 << 10
+let piece = new Uint8Array(0)
+let used = 0
+
+/**
+ * Bytes that are nobody else's: what a handler gets must not reach into the fetch it came with, which is hashed again for marks, and who
+ * reads a record a second time must not meet what somebody wrote into it. Each copy has another place, so that a handler that looks at
+ * all of `buffer` shows up where it is run twice.
+ */
+function copyOf(value: Uint8Array): Uint8Array {
+  if (value.length > LONGEST_SHORT_BYTES) return new Uint8Array(value)
+  if (used + value.length > PIECE_BYTES || piece.length === 0) {
+    piece = new Uint8Array(PIECE_BYTES)
+    used = 0
+  }
+  piece.set(value, used)
+  return piece.subarray(used, used += value.length)
+}
+
 /**
  * Reads the values and keys of one partition's records; `schemas`: those of the page that they are in, null where values carry no schema
  * id. Errors: EVENT_INVALID, EVENT_SHAPE_UNKNOWN for JSON that is none, NUMBER_INEXACT.
@@ -57,8 +80,7 @@ export class ValueReader {
     if (value === null) return NOTHING
     if (this.#schemas !== null) return this.#registered(record, value)
     switch (this.#kind) {
-      // A copy: what a handler gets must not reach into the fetch it came with.
-      case 'raw': return { value: new Uint8Array(value), schema: null, isWide: false }
+      case 'raw': return { value: copyOf(value), schema: null, isWide: false }
       case 'msgpack': return this.#refusing(record, () => {
         const cursor = new Cursor(value)
         return { value: readMessagePack(cursor), schema: null, isWide: cursor.isWide }
@@ -71,12 +93,12 @@ export class ValueReader {
   schemaName(record: RawRecord): string | null {
     const { value } = record
     if (value === null || this.#schemas === null) return null
-    return this.#refusing(record, () => schemaNameOf(this.#schemaOf(value), new Cursor(value, PREFIX_BYTES)))
+    return this.#refusing(record, () => schemaNameOf(this.#schemaOf(record, value, VALUE_SCHEMA_HEADER), new Cursor(value, PREFIX_BYTES)))
   }
 
   /** The text of a key in the wire format: what it is, of a record with one field that field, of one with several their composite key. */
   registeredKey(record: RawRecord, key: Buffer): string | null {
-    const { value } = this.#registered(record, key)
+    const { value } = this.#registered(record, key, KEY_SCHEMA_HEADER)
     const fields = isObject(value) ? Object.values(value) : [value]
     const parts = fields.map((part) => typeof part === 'bigint' ? part.toString() : part)
     const stray = parts.find((part) => typeof part === 'object' && part !== null)
@@ -117,12 +139,12 @@ export class ValueReader {
     const mediaType = contentType?.split(';')[0]?.trim().toLowerCase() ?? 'application/json'
     if (/[/+]json$/.test(mediaType)) return this.#json(record, value)
     if (mediaType.startsWith('text/')) return { value: this.#text(record, value), schema: null, isWide: false }
-    return { value: new Uint8Array(value), schema: null, isWide: false }
+    return { value: copyOf(value), schema: null, isWide: false }
   }
 
-  #registered(record: RawRecord, bytes: Buffer): ReadValue {
+  #registered(record: RawRecord, bytes: Buffer, header = VALUE_SCHEMA_HEADER): ReadValue {
     return this.#refusing(record, () => {
-      const schema = this.#schemaOf(bytes)
+      const schema = this.#schemaOf(record, bytes, header)
       if (schema.kind === 'json') return this.#json(record, bytes.subarray(PREFIX_BYTES))
       const cursor = new Cursor(bytes, PREFIX_BYTES)
       const { value, name } = readRegistered(schema, cursor)
@@ -130,7 +152,11 @@ export class ValueReader {
     })
   }
 
-  #schemaOf(bytes: Buffer): Exclude<SchemaReader, { kind: 'unreadable' }> {
+  #schemaOf({ headers }: RawRecord, bytes: Buffer, header: string): Exclude<SchemaReader, { kind: 'unreadable' }> {
+    // What looks like an id before the bytes may then be their beginning.
+    if (headers.some(({ name }) => name === header)) {
+      throw new Unreadable(`names its schema in the header ${header}, which is not read: write the id before the bytes`)
+    }
     const id = schemaIdOf(bytes)
     if (id === null) {
       const first = bytes.length < PREFIX_BYTES ? `it has ${bytes.length} bytes` : `its first byte is ${bytes[0] as number}, not 0`

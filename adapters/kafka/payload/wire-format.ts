@@ -8,6 +8,10 @@ import { Unreadable } from './unreadable.js'
 export const PREFIX_BYTES = 5
 const MAX_INDEXES = 64
 
+/** Where newer serializers of Confluent may put the GUID of the schema; then none is before the bytes. */
+export const VALUE_SCHEMA_HEADER = '__value_schema_id'
+export const KEY_SCHEMA_HEADER = '__key_schema_id'
+
 /** The schema id in front of a value in the wire format of Confluent; null where there is none. */
 export function schemaIdOf(bytes: Buffer, from = 0): number | null {
   return bytes.length >= from + PREFIX_BYTES && bytes[from] === 0 ? bytes.readInt32BE(from + 1) : null

@@ -2,6 +2,8 @@ import { appendFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { fileLog, type FileEnvelope } from '../../../adapters/file/index.js'
+import { memoryStore } from '../../../adapters/memory/index.js'
+import { defineReducer, replay } from '../../../src/index.js'
 import { failureOf } from '../../support/worlds.js'
 import { batchesOf, makeDirectory, readPartition } from './log-directory.js'
 
@@ -84,5 +86,25 @@ describe('lines in an envelope', () => {
     expect((await source.bounds()).get('a')).toMatchObject({ first: 0, last: 2 })
     await appendFile(path, `${JSON.stringify({ ...CLOUD, id: '4', data: { n: 4 } })}\n`)
     expect((await readPartition(source, 'a')).events.map(({ data }) => data.n as number)).toEqual([1, 2, 3, 4])
+  })
+
+  test.each<[string, FileEnvelope | null, object | undefined]>([
+    ['lines in the log format say nothing of it', null, undefined],
+    ['CloudEvents by name', 'cloudevents', { envelope: 'cloudevents' }],
+    ['fields by their paths', { type: { field: 'meta.kind' }, key: { field: 'who' } }, { 'envelope.type': 'field meta.kind', 'envelope.key': 'field who' }],
+    ['a function by its text', ({ kind }) => ({ type: kind }), { envelope: expect.stringMatching(/^function sh1:[0-9a-f]{64}$/) }],
+  ])('are what a state remembers of its log: %s', (_what, envelope, reading) => {
+    expect(fileLog({ path: 'none', ...(envelope !== null && { envelope }) }).reading).toEqual(reading)
+  })
+
+  test('are what its state goes on under: another one halts by name, though the log is the same', async () => {
+    const { path } = await logOf(null, [{ type: 'A', kind: 'B', key: 'k', data: { n: 1 } }])
+    const store = memoryStore()
+    const projection = defineReducer({ name: 'n', version: 1, collection: 'n', on: { A: (_state, event) => event.data, B: (_state, event) => event.data } })
+    const run = (envelope?: FileEnvelope) => replay({ source: fileLog({ path, ...(envelope && { envelope }) }), projection, store }).done
+    await run()
+    const error = await failureOf(run({ type: { field: 'kind' }, key: { field: 'key' } }))
+    expect([error.code, error.message]).toEqual(['PROJECTION_CHANGED', expect.stringContaining('envelope.type was not given, and is "field kind"')])
+    expect((await run()).generation).toBe(1)
   })
 })

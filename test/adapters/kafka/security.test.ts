@@ -114,6 +114,8 @@ describe.skipIf(!canHaveKafka('the Kafka source with SASL, TLS and permissions',
     }
     expect(read).toBe(log.total)
     await reader.close()
+    // A projection that needs every record is sealed as well: none is missing.
+    await expectRoot(log, source('SASL', as('reader'), [least]))
   })
 
   test('sessions that end after two seconds are no end of a read, and cost and repeat nothing', async () => {

@@ -165,6 +165,21 @@ describe('values of Avro', () => {
     expect((await failureOf(dataOf(loop, Buffer.alloc(0)))).message).toContain('deeper than 64')
   })
 
+  test('whose schema is named in a header are refused by its name, also where their first bytes look like an id; keys as well', async () => {
+    const registry = new PaperRegistry().add(5, 'AVRO', '{"type":"record","name":"Order","fields":[{"name":"id","type":"string"}]}')
+    const reader = await registry.reader([5], {}, 'registry')
+    const order = wired(5, Buffer.from([2, 0x61]))
+    expect(eventWith(reader, { key: null, value: order, headers: { other: 'x' } })).toMatchObject({ type: 'Order', data: { id: 'a' } })
+    const refusalOf = (given: Parameters<typeof eventWith>[1]) => failureOf((async () => eventWith(reader, given))())
+    for (const value of [order, Buffer.from([2, 0x61])]) {
+      const error = await refusalOf({ key: null, value, headers: { __value_schema_id: '\x01guid' } })
+      expect([error.code, error.details.offset, error.message]).toEqual(['EVENT_INVALID', 41, expect.stringContaining('__value_schema_id')])
+    }
+    const withKey = await refusalOf({ key: order, value: order, headers: { __key_schema_id: '\x01guid' } })
+    expect([withKey.code, withKey.message]).toEqual(['EVENT_INVALID', expect.stringContaining('__key_schema_id')])
+    expect(eventWith(reader, { key: order, value: order })).toMatchObject({ key: 'a' })
+  })
+
   test('of a schema that can not be understood are EVENT_INVALID with its id', async () => {
     const broken: readonly unknown[] = ['Unknown', { type: 'record', name: 'R' }, { type: 'array' }, 5, { type: 'fixed', name: 'F', size: -1 }, { type: 'enum', symbols: [] }]
     for (const schema of broken) {

@@ -159,6 +159,18 @@ describe('messages of Protobuf', () => {
     expect((await failureOf((async () => eventAt([8], new Uint8Array(0)))())).message).toContain('no message 8')
   })
 
+  test('behind groups are found where they can be but one, whether or not a writer counted the groups, and refused where they can be two', async () => {
+    const text = `syntax = "proto2"; message Old { optional group Part = 1 { optional int32 n = 1; }
+      message A { optional int32 a = 1; message Deep { optional int32 d = 1; } } message B { optional int32 b = 1; } repeated group Last = 2 { } }`
+    const old = await new PaperRegistry().add(6, 'PROTOBUF', text).reader([6])
+    const typeAt = (...indexes: readonly number[]) => eventWith(old, { value: wired(6, Buffer.from([indexes.length * 2, ...indexes.map((i) => i * 2)])) }).type
+    expect([typeAt(0), typeAt(0, 0), typeAt(0, 0, 0), typeAt(0, 1, 0), typeAt(0, 2)]).toEqual(['Old', 'Old.A', 'Old.A.Deep', 'Old.A.Deep', 'Old.B'])
+    for (const [index, why] of [[1, 'a group before message 0.1: it is Old.B, or Old.A'], [3, 'no message 0.3']] as const) {
+      const error = await failureOf((async () => typeAt(0, index))())
+      expect([error.code, error.details.offset, error.message]).toEqual(['EVENT_INVALID', 41, expect.stringContaining(why)])
+    }
+  })
+
   test('of proto2: declared defaults, required fields, groups; fields that the schema does not have are passed over', async () => {
     const text = `syntax = "proto2"; message Old {
       required string id = 1; optional int64 limit = 2 [default = 9007199254740991]; optional string name = 3; repeated int32 plain = 4;
