@@ -26,7 +26,7 @@ export const ordersThatRead = defineReducer({ ...OPTIONS, reads: READS })
 /** The same, with proof that each key lies where the Java client puts it among so many partitions. */
 export function ordersInPlace(partitions: number): Projection {
   const partitioner = { hash: 'murmur2', counts: [partitions] } as const
-  return defineReducer({ ...OPTIONS, reads: READS, order: 'copartition', partitioner })
+  return defineReducer({ ...OPTIONS, reads: READS, partitioner })
 }
 
 /** Root and sums of a sealed state. */

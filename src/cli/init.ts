@@ -112,11 +112,7 @@ function projectionText(job: string, { types, compacted, placement }: Sample): s
     `  name: ${quoted(job)},`,
     '  version: 1, // raise it whenever a handler changes',
     `  collection: ${quoted(job)}, // one entry for each key of the log`,
-    ...(placement === null ? [] : [
-      '  // Each record is proved to lie where its key belongs, so the store need not remember the partition of each key.',
-      `  // When the topic grows, add its new number of partitions: counts: [${placement.counts.join()}, …].`,
-      `  order: 'copartition', partitioner: { hash: ${quoted(placement.hash)}, counts: [${placement.counts.join()}] },`,
-    ]),
+    ...(placement === null ? [] : placementLines(placement)),
     '  on: {',
     '    // (state before or undefined, event) => state after, or null to delete it: a pure function.',
     ...(types.length === 0 ? ['    // One for each type of event. This one is an example.'] : []),
@@ -125,6 +121,14 @@ function projectionText(job: string, { types, compacted, placement }: Sample): s
     '})',
     '',
   ].join('\n')
+}
+
+function placementLines({ hash, counts }: Placement): string[] {
+  return [
+    '  // Each record is proved to lie where its key belongs, so the state need not remember the partition of each key.',
+    `  // When the topic grows, add its new number of partitions: counts: [${counts.join()}, …].`,
+    `  partitioner: { hash: ${quoted(hash)}, counts: [${counts.join()}] },`,
+  ]
 }
 
 /** Whatever a cleaner leaves of a key, its last value is there. */

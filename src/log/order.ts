@@ -101,8 +101,9 @@ export function peeked(batch: EventBatch, readsOf: ReadsOf): PeekedBatch {
   return {
     ...unchanged(batch),
     offsetAt: (i) => batch.offsetAt(i),
-    typeAt: (i) => batch.typeAt(i),
-    keyAt: (i) => batch.keyAt(i),
+    // What is parsed already need not be looked for again.
+    typeAt: (i) => events[i]?.type ?? batch.typeAt(i),
+    keyAt: (i) => events[i]?.key ?? batch.keyAt(i),
     markAt: (i) => batch.markAt(i),
     peek(i) {
       return (events[i] ??= batch.event(i, readsOf(batch.typeAt(i))))
@@ -110,7 +111,7 @@ export function peeked(batch: EventBatch, readsOf: ReadsOf): PeekedBatch {
     event(i, reads) {
       const known = events[i]
       events[i] = undefined
-      return known !== undefined && reads === readsOf(batch.typeAt(i)) ? known : batch.event(i, reads)
+      return known !== undefined && reads === readsOf(known.type) ? known : batch.event(i, reads)
     },
   }
 }

@@ -75,7 +75,8 @@ export interface ProjectionOptions<C extends Record<string, CollectionOptions>, 
   readonly order?: Order
   /**
    * How the log's keys are placed: proved record by record, PARTITIONER_UNPROVED otherwise. Needed for order 'copartition', and for
-   * 'partition' where a topic has grown, so that the events of a key come in their order, the old partition first.
+   * 'partition' where a topic has grown, so that the events of a key come in their order, the old partition first. Where state keys are the
+   * keys of the events, of one topic that has not grown, the store then keeps nothing of who owns a key: it is half as large.
    */
   readonly partitioner?: PartitionerOptions
   readonly collections: C

@@ -1,5 +1,5 @@
 import { RehydrateError } from '../errors.js'
-import { domainOf, domainsOf } from '../log/domains.js'
+import { domainOf, domainsOf, placeOf } from '../log/domains.js'
 import type { Home } from '../log/partitioner.js'
 import type { RecordedEvent } from '../log/source.js'
 import type { Projection } from '../projection/define.js'
@@ -14,22 +14,30 @@ export function ownerKey(collection: string, key: string): string {
 }
 
 /**
- * The log itself says which domain a state key belongs to: it is the key of the event, the domain is a number of partitions, and the
- * partitioner proves of each record that its key has that number. Then no two domains can touch one key, and there is nothing to keep.
+ * The log itself says which domain a state key belongs to: it is the key of the event, and the partitioner proves of each record that its
+ * key has the number of its partition. A number is one domain under order 'copartition', and under 'partition' where the log is of one
+ * topic. Then no two domains can touch one key, and there is nothing to keep.
  */
-function ownersAreProved({ order, placement, types, anyType }: Projection): boolean {
+function ownersAreProved({ order, placement, types, anyType }: Projection, partitions: Iterable<string>, isShard: boolean): boolean {
+  if (placement === null || placement.moves) return false
   const isByKey = [...types.values(), ...(anyType === null ? [] : [anyType])].every(({ keys }) => keys === null)
-  return order === 'copartition' && placement?.moves === false && isByKey
+  // A shard does not know which topics the others read.
+  return isByKey && (order === 'copartition' || (!isShard && topicsOf(partitions).size < 2))
+}
+
+function topicsOf(partitions: Iterable<string>): Set<string> {
+  return new Set([...partitions].map((partition) => placeOf(partition)?.topic ?? partition))
 }
 
 /**
- * Owners are kept where these partitions are several order domains, unless the log proves them. Of a shard always: by them, a join proves
- * that no key is in two shards.
+ * Owners are kept where these partitions are several order domains, unless the log proves them. Of a shard always, or unless every one
+ * would see the same proof: by them, a join proves that no key is in two shards.
  */
 export function keepsOwners(projection: Projection, partitions: Iterable<string>, isShard = false): boolean {
   const { order } = projection
-  const isOwned = (order === 'partition' || order === 'copartition') && !ownersAreProved(projection)
-  return isOwned && (isShard || domainsOf(order, partitions).size > 1)
+  const all = new Set(partitions)
+  const isOwned = (order === 'partition' || order === 'copartition') && !ownersAreProved(projection, all, isShard)
+  return isOwned && (isShard || domainsOf(order, all).size > 1)
 }
 
 type Place = Pick<RecordedEvent, 'partition' | 'offset' | 'key'>

@@ -26,12 +26,17 @@ export function checkSameFold(
 export async function assertSameFold(
   builtWith: Fingerprint, { source, projection }: { readonly source: EventSource; readonly projection: Projection }, world: World,
 ): Promise<void> {
-  const changed = changedParts(builtWith, fingerprintOf(projection, await world.codeOf(projection), source.reading))
-  if (changed.length === 0) return
+  const now = fingerprintOf(projection, await world.codeOf(projection), source.reading)
+  const parts = changedProjection(builtWith, now)
+  const settings = changedReading(builtWith.reading, now.reading)
+  if (parts.length + settings.length === 0) return
+  const changed = changedParts(builtWith, now).join(', ')
   throw new RehydrateError('PROJECTION_CHANGED', {
-    message: `The state was built with another projection: ${changed.join(', ')} changed. Its events would give other values.`,
-    why: 'What a state was made of is found by folding the log again, with the projection that made it.',
-    fix: 'Replay first, or go back to the projection that the state was built with.',
+    message: parts.length === 0 ? otherEvents(settings)
+      : `The state was built with another projection: ${changed} changed. Its events would give other values.`,
+    why: 'What a state was made of is found by folding the log again, as it was folded then.',
+    fix: 'Go back to the projection and the options of the source that the state was built with; or build a new one with these: '
+      + '`rehydrate replay --restart`.',
   })
 }
 
@@ -47,15 +52,24 @@ function projectionChanged(parts: readonly string[], before: Fingerprint, now: F
   })
 }
 
-function readingIsChanged(settings: ReturnType<typeof changedReading>): RehydrateError {
-  const nameOf = (text: string | null): string => (text === null ? 'not given' : `"${text}"`)
-  const valuesOf = (side: 'was' | 'is'): string => settings.map((setting) => `${setting.name} ${nameOf(setting[side])}`).join(', ')
+type ChangedSettings = ReturnType<typeof changedReading>
+
+function readingIsChanged(settings: ChangedSettings): RehydrateError {
+  const valuesOf = (side: 'was' | 'is'): string => settings.map((setting) => `${setting.name} ${textOf(setting[side])}`).join(', ')
   return new RehydrateError('PROJECTION_CHANGED', {
-    message: 'The log makes other events of its records than those that the state was built from: '
-      + `${settings.map(({ name, was, is }) => `${name} was ${nameOf(was)}, and is ${nameOf(is)}`).join('; ')}.`,
+    message: otherEvents(settings),
     expected: valuesOf('was'), actual: valuesOf('is'),
     why: 'Events before and after the position would be of two kinds, and no log has such a fold.',
     fix: 'Go back to the source\'s options as they were; or raise the version of the projection, or --restart: both build anew. '
       + 'If the events are the same ones: --accept PROJECTION_CHANGED=reading.',
   })
+}
+
+function otherEvents(settings: ChangedSettings): string {
+  const changes = settings.map(({ name, was, is }) => `${name} was ${textOf(was)}, and is ${textOf(is)}`).join('; ')
+  return `The log makes other events of its records than those that the state was built from: ${changes}.`
+}
+
+function textOf(setting: string | null): string {
+  return setting === null ? 'not given' : `"${setting}"`
 }

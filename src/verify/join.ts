@@ -11,7 +11,7 @@ import { CONTROL } from '../replay/commit.js'
 import { sumOfHoles } from '../replay/cut.js'
 import { pagesOf } from '../replay/listed.js'
 import { checkIdentity } from '../replay/log-check.js'
-import { OWNERS } from '../replay/owners.js'
+import { keepsOwners, OWNERS } from '../replay/owners.js'
 import { collectionsOf, gradeOf, isComplete } from '../replay/sealed-run.js'
 import { formatShard } from '../replay/shard.js'
 import { liveGeneration, MARKS, readEngineCollection } from '../replay/state.js'
@@ -25,7 +25,7 @@ export interface JoinOptions {
   readonly stores: readonly StateStore[]
   /** This generation of every store. Default: the live one of each. */
   readonly generation?: number
-  /** So that collections without a key are listed as well. */
+  /** So that collections without a key are listed as well; and needed where it declares a partitioner, for the manifest of one run. */
   readonly projection?: Projection
   /** The log of all shards: it is asked whether it is still the one that each was built from. Left out: that is not known. */
   readonly source?: EventSource
@@ -59,7 +59,7 @@ export async function joinSeals(options: JoinOptions): Promise<JoinedSeal> {
     assertOneFold(parts)
     const position = unitedPosition(parts)
     if (source !== undefined) await assertOneLog(source, parts, position)
-    const roots = await joinedRoots(parts, position)
+    const roots = await joinedRoots(parts, position, projection)
     const manifest = joinedManifest(parts, position, roots)
     return {
       seal: { manifest, manifestHash: makeManifestHash(manifest) }, root: manifest.root as string, position,
@@ -151,7 +151,7 @@ async function assertOneLog(source: EventSource, parts: readonly Part[], positio
   })
 }
 
-async function joinedRoots(parts: readonly Part[], position: Position): Promise<Roots> {
+async function joinedRoots(parts: readonly Part[], position: Position, projection: Projection | undefined): Promise<Roots> {
   const names = new Set(parts.flatMap(({ checkpoint }) => Object.keys(checkpoint.collections ?? {})))
   // Owners first: who finds a key in two shards can say which domains touched it.
   const ordered = [...names].filter((name) => !name.startsWith('$') || CONTROL.has(name)).sort((a) => (a === OWNERS ? -1 : 1))
@@ -161,8 +161,10 @@ async function joinedRoots(parts: readonly Part[], position: Position): Promise<
     const joined = await joinTries(name, tries, (key, a, b) => shared(name, key, parts[a] as Part, parts[b] as Part))
     if (joined.count > 0) roots[name] = joined
   }
-  // A run over one domain keeps no owners: there is nothing that its keys could cross into.
-  if (domainsOf(orderOf(parts), position.keys()).size < 2) delete roots[OWNERS]
+  // Where one run would keep none, they have done their work.
+  const { order } = (parts[0] as Part).checkpoint.manifest as { readonly order: Projection['order'] }
+  const isKept = projection === undefined ? domainsOf(order, position.keys()).size > 1 : keepsOwners(projection, position.keys())
+  if (!isKept) delete roots[OWNERS]
   return roots
 }
 
@@ -179,10 +181,6 @@ function joinedManifest(parts: readonly Part[], position: Position, roots: Roots
     scrubbedAt: scrubs.includes(null) ? null : positionToJson(positionFromJson(Object.assign({}, ...scrubs) as Manifest['position'])),
     control: rootOfCollections(Object.entries(roots).filter(([name]) => CONTROL.has(name))),
   }
-}
-
-function orderOf(parts: readonly Part[]): Projection['order'] {
-  return (parts[0] as Part).checkpoint.manifest.order as Projection['order']
 }
 
 function namesOf(projection: Projection | undefined, roots: Roots): readonly string[] {

@@ -77,7 +77,7 @@ describe.skipIf(!canHaveKafka('the demo through a real broker, and init of its t
       return folder
     }
     const many = await filled(100)
-    expect(readFileSync(join(many, 'orders.ts'), 'utf8')).toContain("  order: 'copartition', partitioner: { hash: 'murmur2', counts: [3] },")
+    expect(readFileSync(join(many, 'orders.ts'), 'utf8')).toContain("  partitioner: { hash: 'murmur2', counts: [3] },")
     expect((await cli(many, ['replay', '--json'])).json()).toMatchObject({ outcome: 'sealed', applied: 100, collections: { orders: { count: 100 } } })
     const database = new Database(join(many, 'state.db'), { readonly: true })
     expect(database.prepare('SELECT name FROM collections').pluck().all()).not.toContain('$owners')

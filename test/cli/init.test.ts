@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { hashFunction } from '../../src/log/partitioner.js'
 import { project } from '../host/project.js'
 import { cli } from './harness.js'
 import { lines } from './orders.js'
@@ -36,6 +37,22 @@ test('init writes the brokers and topics that it was told, and every name is a v
   expect(read(folder, '_7_class.ts')).toContain('export const _7_class = defineReducer')
   expect(ran.stdout).toContain('the log was not sampled: ')
 }, 30_000)
+
+test('init declares the partitioner that a sample shows, and what it writes runs, whatever times records have', async () => {
+  const keys = Array.from({ length: 60 }, (_, i) => `order-${i}`)
+  const logOf = (more: object): Record<string, string> => Object.fromEntries([0, 1, 2].map((partition) => [
+    `log/orders/${partition}.ndjson`,
+    keys.filter((key) => hashFunction('murmur2')(Buffer.from(key)) % 3 === partition)
+      .map((key) => `${JSON.stringify({ type: 'Set', key, data: { n: 1 }, ...more })}\n`).join(''),
+  ]))
+  const folder = project(logOf({}))
+  await cli(folder, ['init', '--path', join(folder, 'log'), '--job', 'orders'])
+  expect(read(folder, 'orders.ts')).toContain("  partitioner: { hash: 'murmur2', counts: [3] },\n")
+  expect((await cli(folder, ['replay', '--json'])).json()).toMatchObject({ outcome: 'sealed', applied: 60 })
+  const timed = project(logOf({ recordedAt: '2026-01-01T00:00:00Z' }))
+  await cli(timed, ['init', '--path', join(timed, 'log'), '--job', 'orders'])
+  expect((await cli(timed, ['replay', '--json'])).json()).toMatchObject({ outcome: 'sealed', applied: 60, collections: { orders: { count: 60 } } })
+})
 
 test.each(['class', 'await', 'latest', 'fileLog', 'join', 'a-'])('init of a job %s writes what runs, whatever words its types have', async (job) => {
   const types = ["it's \\ \"so\"\r\n", 'default', '0']

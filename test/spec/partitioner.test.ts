@@ -90,12 +90,35 @@ describe('hashes of keys', () => {
 })
 
 describe('a declared partitioner', () => {
-  test('proves each record, and changes neither state nor control', async () => {
+  test('proves each record: the state is the same, and of one topic nothing is kept of who owns a key', async () => {
     const source = memoryLog({ partitions: grownLog([4], KEYS, 80, 1) })
     const plain = await run(source, journals())
     const proved = await run(source, journals({ partitioner: { hash: 'murmur2', counts: [4] } }))
     expect(proved.root).toBe(plain.root)
-    expect(proved.seal.manifest.control).toBe(plain.seal.manifest.control)
+    expect(plain.seal.manifest.control).not.toBe(proved.seal.manifest.control)
+    const nothing = await run(memoryLog({ partitions: grownLog([1], KEYS, 80, 1) }), journals())
+    expect(proved.seal.manifest.control).toBe(nothing.seal.manifest.control)
+  })
+
+  test('of several topics owners are kept, also where the second one comes later: a key of both crosses', async () => {
+    const partitioner = { hash: 'murmur2', counts: [2] } as const
+    const first = grownLog([2], KEYS, 40, 1)
+    const of = (topic: string): Record<string, readonly MemoryEvent[]> =>
+      Object.fromEntries(Object.entries(first).map(([partition, events]) => [partition.replace(/.*\//, `${topic}/`), events.map((event) => ({
+        ...event, key: `${topic} ${event.key as string}`,
+      })).filter(({ key }) => murmurIndex(key, 2) === Number(partition.slice(-1)))]))
+    const [a, b] = [of('a'), of('b')]
+    const plain = await run(memoryLog({ partitions: { ...a, ...b } }), journals())
+    const store = memoryStore()
+    await run(memoryLog({ partitions: a }), journals({ partitioner }), { store })
+    const later = await run(memoryLog({ partitions: { ...a, ...b } }), journals({ partitioner }), { store })
+    expect([later.root, later.seal.manifest.control]).toEqual([plain.root, plain.seal.manifest.control])
+    const [partition, events] = Object.entries(a).find(([, { length }]) => length > 0)!
+    const crossing = { ...a, [partition.replace('a/', 'b/')]: events }
+    const other = memoryStore()
+    await run(memoryLog({ partitions: a }), journals({ partitioner }), { store: other })
+    const error = await failureOf(run(memoryLog({ partitions: crossing }), journals({ partitioner }), { store: other }))
+    expect(error.code).toBe('KEY_CROSSES_PARTITIONS')
   })
 
   test('names the record that lies elsewhere', async () => {

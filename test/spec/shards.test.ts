@@ -122,6 +122,24 @@ describe('the seals of shards join to the seal of one run', () => {
     }), { numRuns: 20 })
   })
 
+  test("under order 'partition' with a partitioner, whether one run keeps owners, as of two topics, or none, as of one", async () => {
+    const cases = fc.record({ seed: fc.nat(1_000), events: fc.integer({ min: 0, max: 80 }), of: fc.integer({ min: 1, max: 4 }) })
+    const projection = defineReducer({
+      name: 'last', version: 1, partitioner: { hash: 'crc32', counts: [4] }, collection: 'last', on: { Set: (_, { offset }) => ({ offset }) },
+    })
+    await fc.assert(fc.asyncProperty(cases, fc.constantFrom(['a'], ['a', 'b']), async ({ seed, events, of }, topics) => {
+      const random = seeded(seed)
+      const log: Log = Object.fromEntries(topics.flatMap((topic) => [0, 1, 2, 3].map((n): [string, MemoryEvent[]] => [`${topic}/${n}`, []])))
+      for (let i = 0; i < events; i++) {
+        const topic = topics[Math.floor(random() * topics.length)]!
+        const key = `${topic}${Math.floor(random() * 20)}`
+        log[`${topic}/${crc32(Buffer.from(key)) % 4}`]!.push({ type: 'Set', key, data: null })
+      }
+      const stores = await shards(log, of, { projection, batch: { events: 7 }, checkpoint: { bytes: 500 } })
+      expectSame(await joinSeals({ stores, projection }), await whole(log, { projection }))
+    }), { numRuns: 20 })
+  })
+
   test('with what was left out by hand in one of them', async () => {
     const log = { ...accountLog(3, 3, 50), 'moves/1': [{ type: 'Moved', key: 'x', data: null }, ...accountLog(3, 3, 50)['moves/1']!] }
     const accept = ['HANDLER_FAILED=moves/1@0']

@@ -27,7 +27,7 @@ export interface PageReader {
 export function readingOf({ event, payload, key = 'utf8', registry = null }: PayloadSettings): Reading {
   const mapped = Object.entries(event) as [string, Selector | undefined][]
   return {
-    ...(payload !== 'json' && { payload }), ...(registry !== null && { values: 'registry' }), ...(key !== 'utf8' && { key }),
+    ...(payload !== 'json' && { payload }), ...(registry !== null && { registry: 'given' }), ...(key !== 'utf8' && { key }),
     ...Object.fromEntries(mapped.flatMap(([part, selector]) =>
       (selector === undefined ? [] : [[`event.${part}`, selectorText(selector)]]))),
   }

@@ -184,11 +184,11 @@ describe('what a state remembers of how its records were read', () => {
     expect(readingOf({})).toEqual({})
     expect(readingOf({ payload: 'json', key: 'utf8', event: {} })).toEqual({})
     expect(readingOf({ partitions: ['orders/1'], from: { timestamp: 0 }, isolation: 'read_uncommitted', clientId: 'c', rack: 'r', ssl: true })).toEqual({})
-    expect(JSON.stringify(readingOf({ registry }))).toBe('{"values":"registry"}')
+    expect(JSON.stringify(readingOf({ registry }))).toBe('{"registry":"given"}')
   })
 
   test('is the payload, the form of keys and each part that is mapped; a function by its text', () => {
-    expect(readingOf({ payload: 'cloudevents', registry, key: 'registry' })).toEqual({ payload: 'cloudevents', values: 'registry', key: 'registry' })
+    expect(readingOf({ payload: 'cloudevents', registry, key: 'registry' })).toEqual({ payload: 'cloudevents', registry: 'given', key: 'registry' })
     const type = { header: 'kind' }
     const event: EventMapping = { type, key: { field: 'meta.id' }, data: { topic: true }, id: { schema: true }, recordedAt: ({ offset }) => offset }
     expect(readingOf({ payload: 'msgpack', event })).toEqual({
