@@ -105,5 +105,11 @@ export class TestRegistry {
     return (await answer.json() as { id: number }).id
   }
 
+  /** A log may still hold what was written by it. */
+  async deleteLatest(subject: string): Promise<void> {
+    const answer = await fetch(`${this.url}/subjects/${encodeURIComponent(subject)}/versions/latest`, { method: 'DELETE' })
+    if (!answer.ok) throw new Error(`The registry answered ${answer.status}: ${await answer.text()}`)
+  }
+
   dispose(): void { this.#server?.stdin?.end() }
 }

@@ -56,9 +56,8 @@ export class RegistryClient implements SchemaStore {
 
   async schemasOf(subjects: readonly string[], signal: AbortSignal): Promise<readonly RegisteredSchema[]> {
     const found = subjects.map(async (subject) => {
-      const path = `subjects/${encodeURIComponent(subject)}/versions`
-      const versions = (await this.#get(path) ?? []) as readonly number[]
-      return await Promise.all(versions.map((version) => this.#schemaAt(`${path}/${version}`, [])))
+      const versions = (await this.#get(versionsOf(subject)) ?? []) as readonly number[]
+      return await Promise.all(versions.map((version) => this.#schemaAt(versionOf(subject, version), [])))
     })
     return (await unlessAborted(Promise.all(found), [signal])).flat().filter((schema) => schema !== null)
   }
@@ -70,10 +69,9 @@ export class RegistryClient implements SchemaStore {
 
   /** Ids of all versions of a subject, the oldest first; none where there is no such subject. */
   async idsOf(subject: string): Promise<readonly number[]> {
-    const path = `subjects/${encodeURIComponent(subject)}/versions`
     const ids: number[] = []
-    for (const version of (await this.#get(path) ?? []) as readonly number[]) {
-      const { id } = (await this.#get(`${path}/${version}`) ?? {}) as { id?: unknown }
+    for (const version of (await this.#get(versionsOf(subject)) ?? []) as readonly number[]) {
+      const { id } = (await this.#get(versionOf(subject, version)) ?? {}) as { id?: unknown }
       if (typeof id === 'number') ids.push(id)
     }
     return ids
@@ -86,7 +84,7 @@ export class RegistryClient implements SchemaStore {
     const answer = await this.#once(path)
     if (answer === null) return null
     const references = await Promise.all(answer.references.map(async ({ name, subject, version }) => {
-      const found = await this.#schemaAt(`subjects/${encodeURIComponent(subject)}/versions/${version}`, [...trail, path])
+      const found = await this.#schemaAt(versionOf(subject, version), [...trail, path])
       if (found === null) throw noRegistry(path, `refers to ${subject} in version ${version}, which is not there`)
       return { name, ...found }
     }))
@@ -129,6 +127,15 @@ export class RegistryClient implements SchemaStore {
       throw noRegistry(path, `was answered with ${answer.status}`)
     })
   }
+}
+
+/** Deleted ones as well: a log still holds what was written by them. */
+function versionsOf(subject: string): string {
+  return `subjects/${encodeURIComponent(subject)}/versions?deleted=true`
+}
+
+function versionOf(subject: string, version: number): string {
+  return `subjects/${encodeURIComponent(subject)}/versions/${version}?deleted=true`
 }
 
 interface Answer {

@@ -167,6 +167,10 @@ describe.skipIf(!CAN)('a topic in the wire format of a real registry', () => {
     expect(await refusals(['shop.Order', 'shop.Paid'], ['cents', 'someParts[].sku'])).toEqual([])
     expect(await refusals(['shop.Order', 'shop.Paid'], ['some_parts'])).toMatchObject([{ code: 'SCHEMA_INCOMPATIBLE' }])
     expect(await refusals(['shop.Order', 'Unknown'], ['anything'])).toEqual([])
+    const noted = { ...ORDER_WHOLE, fields: [...ORDER_WHOLE.fields, { name: 'note', type: 'string' }] }
+    await registry.register(`${topic}-value`, 'AVRO', JSON.stringify(noted))
+    await registry.deleteLatest(`${topic}-value`)
+    expect(await refusals(ORDERS, ['note'])).toEqual([])
     await source.close()
   })
 

@@ -40,10 +40,10 @@ afterEach(async () => {
 const PATHS: Readonly<Record<string, unknown>> = {
   '/schemas/ids/1': { schema: '"string"' },
   '/schemas/ids/2': { schemaType: 'PROTOBUF', schema: 'b', references: [{ name: 'a.proto', subject: 'a/b', version: 3 }] },
-  '/subjects/a%2Fb/versions/3': { subject: 'a/b', version: 3, id: 9, schemaType: 'PROTOBUF', schema: 'a', references: [] },
-  '/subjects/orders-value/versions': [1, 2],
-  '/subjects/orders-value/versions/1': { id: 2, schema: 'b' },
-  '/subjects/orders-value/versions/2': { id: 1, schema: '"string"' },
+  '/subjects/a%2Fb/versions/3?deleted=true': { subject: 'a/b', version: 3, id: 9, schemaType: 'PROTOBUF', schema: 'a', references: [] },
+  '/subjects/orders-value/versions?deleted=true': [1, 2],
+  '/subjects/orders-value/versions/1?deleted=true': { id: 2, schema: 'b' },
+  '/subjects/orders-value/versions/2?deleted=true': { id: 1, schema: '"string"' },
 }
 const serve = ({ url: path }: IncomingMessage): Answer =>
   Object.hasOwn(PATHS, path as string) ? [200, PATHS[path as string]] : [404, { error_code: 40403 }]
@@ -56,7 +56,7 @@ describe('a registry', () => {
     const second = { schemaType: 'PROTOBUF', schema: 'b', references: [{ name: 'a.proto', schemaType: 'PROTOBUF', schema: 'a', references: [] }] }
     expect(both).toEqual([second, second, { schemaType: 'AVRO', schema: '"string"', references: [] }])
     await client.schema(2, signal)
-    expect(asked.map(({ url: path }) => path).sort()).toEqual(['/schemas/ids/1', '/schemas/ids/2', '/subjects/a%2Fb/versions/3'])
+    expect(asked.map(({ url: path }) => path).sort()).toEqual(['/schemas/ids/1', '/schemas/ids/2', '/subjects/a%2Fb/versions/3?deleted=true'])
   })
 
   test('that does not have a schema is asked again the next time', async () => {
