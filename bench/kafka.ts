@@ -96,7 +96,7 @@ export function kafkaSource(scale: Scale): Section {
 
 const PLAIN = 'rehydrate → SQLite, sealed'
 const WITH_READS = 'rehydrate with declared reads → SQLite, sealed'
-const IN_PLACE = 'rehydrate with declared reads and partitioner → SQLite, sealed'
+const UNPLACED = 'rehydrate with declared reads, without a partitioner → SQLite, sealed'
 const BATCHES = 'kafkajs eachBatch → SQLite, a transaction each'
 const MESSAGES = 'kafkajs eachMessage → SQLite, autocommit'
 const ROCKS = 'Java consumer → RocksDB'
@@ -106,14 +106,15 @@ const RESTORE = 'Kafka Streams, restore of exactly_once_v2 from its changelog'
 
 export function kafkaFold(scale: Scale): Section {
   const topic = topicOf(scale.kafka)
-  const replay = (name: string, declares: KafkaReplayInput['declares']): Variant<KafkaResult> =>
-    ({ name, run: () => launch<KafkaResult>('trials/kafka.js', { ...topic, declares } satisfies Omit<KafkaReplayInput, 'folder'>) })
+  const replay = (name: string, declared: Pick<KafkaReplayInput, 'reads' | 'partitioner'>): Variant<KafkaResult> =>
+    ({ name, run: () => launch<KafkaResult>('trials/kafka.js', { ...topic, ...declared } satisfies Omit<KafkaReplayInput, 'folder'>) })
   const consumer = (name: string, run: ConsumerInput['run']): Variant<KafkaResult> =>
     ({ name, run: () => launch<KafkaResult>('baselines/kafkajs-sqlite.js', { ...topic, run }) })
   const classPath = javaPeers()
   const java = classPath === null ? [] : javaVariants(classPath, topic)
   const results = interleaved<KafkaResult>(scale.rounds, [
-    replay(PLAIN, 'nothing'), replay(WITH_READS, 'reads'), replay(IN_PLACE, 'place'),
+    replay(PLAIN, { reads: false, partitioner: true }), replay(WITH_READS, { reads: true, partitioner: true }),
+    replay(UNPLACED, { reads: true, partitioner: false }),
     consumer(BATCHES, 'eachBatch'), consumer(MESSAGES, 'eachMessage'), ...java,
   ])
   assertAlike(topic, results)
@@ -132,7 +133,8 @@ export function kafkaFold(scale: Scale): Section {
       'Everybody folds every record and ends in the same state: keys and sums agree, and where it is JavaScript the state hash too. Ours '
       + 'checks every batch, keeps the input chain, hashes every value, re-reads every stored byte and seals; the consumers none of that. '
       + `Java and Kafka Streams ${classPath === null ? 'are not installed here.' : 'use Jackson and RocksDB, one thread.'}`
-      + ' With the partitioner declared, each record proves that its key belongs to its partition, and no owners of keys are kept.'
+      + ' Ours declares the partitioner, as `rehydrate init` does: each record proves that its key belongs to its partition. Without it the'
+      + ' partition of each key is kept as well.'
       + ' The restore reads the changelog that the run before it left: it is no rebuild from the topic.',
     ],
     head: HEAD, rows: [...results].map(([name, list]) => row(name, list)),

@@ -20,13 +20,11 @@ export const ordersInColumns = defineReducer({
 
 const READS = ['customerId', 'status', 'amountCents', 'items']
 
-/** The same, which declares what it reads of an event. */
-export const ordersThatRead = defineReducer({ ...OPTIONS, reads: READS })
-
-/** The same, with proof that each key lies where the Java client puts it among so many partitions. */
-export function ordersInPlace(partitions: number): Projection {
-  const partitioner = { hash: 'murmur2', counts: [partitions] } as const
-  return defineReducer({ ...OPTIONS, reads: READS, partitioner })
+/** The same, which declares what it reads of an event, and how many partitions the Java client has put keys into. */
+export function ordersOf({ reads, partitions }: { readonly reads: boolean; readonly partitions: number | null }): Projection {
+  return defineReducer({
+    ...OPTIONS, ...(reads && { reads: READS }), ...(partitions !== null && { partitioner: { hash: 'murmur2', counts: [partitions] } }),
+  })
 }
 
 /** Root and sums of a sealed state. */

@@ -5,21 +5,20 @@ import { sqlite } from '../../adapters/sqlite/index.js'
 import { replay, type EventSource } from '../../src/index.js'
 import { bytesIn } from '../fold-trial.js'
 import type { KafkaInput, KafkaResult } from '../kafka-trial.js'
-import { orders, ordersInPlace, ordersThatRead, sumsOf } from '../projection.js'
+import { ordersOf, sumsOf } from '../projection.js'
 import { Stretch, tellResult, trialInput } from '../trial.js'
 
 export interface KafkaReplayInput extends KafkaInput {
-  /**
-   * 'reads': the fields that the fold needs are declared, and only these are read. 'place': so is the partitioner, so that each record
-   * proves that its key belongs to its partition.
-   */
-  readonly declares: 'nothing' | 'reads' | 'place'
+  /** The fields that the fold needs are declared, and only these are read. */
+  readonly reads: boolean
+  /** The partitioner is declared, as `init` does it, so that each record proves that its key belongs to its partition. */
+  readonly partitioner: boolean
 }
 
-const { brokers, topic, folder, declares, partitions } = trialInput<KafkaReplayInput>()
+const { brokers, topic, folder, reads, partitioner, partitions } = trialInput<KafkaReplayInput>()
 const stretch = new Stretch()
 const source = kafka({ brokers, topics: [topic] })
-const projection = declares === 'place' ? ordersInPlace(partitions) : declares === 'reads' ? ordersThatRead : orders
+const projection = ordersOf({ reads, partitions: partitioner ? partitions : null })
 const store = sqlite({ path: join(folder, 'state.db') })
 let checkpointMs = 0
 const run = replay({ source: atFirst(source, () => stretch.first()), projection, store })
