@@ -103,7 +103,10 @@ export function peeked(batch: EventBatch, readsOf: ReadsOf): PeekedBatch {
     offsetAt: (i) => batch.offsetAt(i),
     // What is parsed already need not be looked for again.
     typeAt: (i) => events[i]?.type ?? batch.typeAt(i),
-    keyAt: (i) => events[i]?.key ?? batch.keyAt(i),
+    keyAt(i) {
+      const known = events[i]
+      return known === undefined ? batch.keyAt(i) : known.key
+    },
     markAt: (i) => batch.markAt(i),
     peek(i) {
       return (events[i] ??= batch.event(i, readsOf(batch.typeAt(i))))
